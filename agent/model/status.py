@@ -1,0 +1,110 @@
+"""How the cluster stands to git, as values: what the loop publishes and the API reads."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from agent.model.ids import WorkloadId
+from agent.model.resources import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryStatus:
+    """The repository that is followed; `url` carries no password, `error` says why it is not ready."""
+
+    url: str = ""
+    branch: str = ""
+    paths: tuple[str, ...] = ()
+    read_only: bool = False
+    ready: bool = False
+    error: str = ""
+    sync_tag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDeletion:
+    """An object that left git and waits for deletion, and why."""
+
+    object_id: str
+    reason: str
+    uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """One finished sync. `started_at` is in Unix seconds, `duration` in seconds."""
+
+    revision: str
+    started_at: float
+    duration: float = 0.0
+    objects: int = 0
+    applied: int = 0
+    unchanged: int = 0
+    ignored: int = 0
+    deleted: int = 0
+    remaining: int = 0
+    failures: tuple[Failure, ...] = ()
+    pending_deletions: tuple[PendingDeletion, ...] = ()
+    deletions_hash: str = ""
+    notices: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every object of the revision was attempted."""
+        return not self.error and not self.remaining
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything the reads show, but for the workloads themselves; replaced as a whole, never changed."""
+
+    repository: RepositoryStatus = field(default_factory=RepositoryStatus)
+    revision_seen: str = ""
+    seen_at: float = 0.0
+    revision_applied: str = ""
+    revision_marked: str = ""
+    marker_error: str = ""
+    last_sync: SyncReport | None = None
+    policies: Mapping[WorkloadId, Mapping[str, str]] = field(default_factory=dict)
+    """The policies of every workload in git, by id; a workload that is no key is not in the repository."""
+
+
+class JobState(enum.Enum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+    @property
+    def ended(self) -> bool:
+        """Whether the job will not change any more."""
+        return self in (JobState.SUCCEEDED, JobState.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class SyncProgress:
+    """What a requested sync has come to so far."""
+
+    url: str = ""
+    branch: str = ""
+    revision: str = ""
+    report: SyncReport | None = None
+    marker_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A long operation; `version` counts its changes from 1, `created_at` is in Unix seconds."""
+
+    id: str
+    created_at: float
+    version: int = 1
+    state: JobState = JobState.QUEUED
+    error: str = ""
+    hint: str = ""
+    sync: SyncProgress | None = None

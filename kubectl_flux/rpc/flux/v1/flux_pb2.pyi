@@ -1,0 +1,309 @@
+import datetime
+
+from google.protobuf import duration_pb2 as _duration_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    JOB_STATE_UNSPECIFIED: _ClassVar[JobState]
+    JOB_STATE_QUEUED: _ClassVar[JobState]
+    JOB_STATE_RUNNING: _ClassVar[JobState]
+    JOB_STATE_SUCCEEDED: _ClassVar[JobState]
+    JOB_STATE_FAILED: _ClassVar[JobState]
+JOB_STATE_UNSPECIFIED: JobState
+JOB_STATE_QUEUED: JobState
+JOB_STATE_RUNNING: JobState
+JOB_STATE_SUCCEEDED: JobState
+JOB_STATE_FAILED: JobState
+
+class VersionRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class VersionResponse(_message.Message):
+    __slots__ = ("version", "python_version")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    python_version: str
+    def __init__(self, version: _Optional[str] = ..., python_version: _Optional[str] = ...) -> None: ...
+
+class GetRepositoryRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetRepositoryResponse(_message.Message):
+    __slots__ = ("repository",)
+    REPOSITORY_FIELD_NUMBER: _ClassVar[int]
+    repository: Repository
+    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ...) -> None: ...
+
+class Repository(_message.Message):
+    __slots__ = ("url", "branch", "paths", "read_only", "ready", "error", "sync_tag")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    PATHS_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    SYNC_TAG_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    branch: str
+    paths: _containers.RepeatedScalarFieldContainer[str]
+    read_only: bool
+    ready: bool
+    error: str
+    sync_tag: str
+    def __init__(self, url: _Optional[str] = ..., branch: _Optional[str] = ..., paths: _Optional[_Iterable[str]] = ..., read_only: _Optional[bool] = ..., ready: _Optional[bool] = ..., error: _Optional[str] = ..., sync_tag: _Optional[str] = ...) -> None: ...
+
+class GetStatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetStatusResponse(_message.Message):
+    __slots__ = ("repository", "revision_seen", "seen_at", "revision_applied", "revision_marked", "marker_error", "last_sync", "failures", "pending_deletions", "deletions_hash", "notices", "workloads_as_of")
+    REPOSITORY_FIELD_NUMBER: _ClassVar[int]
+    REVISION_SEEN_FIELD_NUMBER: _ClassVar[int]
+    SEEN_AT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_APPLIED_FIELD_NUMBER: _ClassVar[int]
+    REVISION_MARKED_FIELD_NUMBER: _ClassVar[int]
+    MARKER_ERROR_FIELD_NUMBER: _ClassVar[int]
+    LAST_SYNC_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_DELETIONS_FIELD_NUMBER: _ClassVar[int]
+    DELETIONS_HASH_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    WORKLOADS_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    repository: Repository
+    revision_seen: str
+    seen_at: _timestamp_pb2.Timestamp
+    revision_applied: str
+    revision_marked: str
+    marker_error: str
+    last_sync: SyncSummary
+    failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    pending_deletions: _containers.RepeatedCompositeFieldContainer[PendingDeletion]
+    deletions_hash: str
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    workloads_as_of: _timestamp_pb2.Timestamp
+    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., revision_seen: _Optional[str] = ..., seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision_applied: _Optional[str] = ..., revision_marked: _Optional[str] = ..., marker_error: _Optional[str] = ..., last_sync: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., workloads_as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class SyncSummary(_message.Message):
+    __slots__ = ("revision", "started_at", "duration", "objects", "applied", "unchanged", "ignored", "deleted", "failed", "remaining", "error")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    UNCHANGED_FIELD_NUMBER: _ClassVar[int]
+    IGNORED_FIELD_NUMBER: _ClassVar[int]
+    DELETED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    REMAINING_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    revision: str
+    started_at: _timestamp_pb2.Timestamp
+    duration: _duration_pb2.Duration
+    objects: int
+    applied: int
+    unchanged: int
+    ignored: int
+    deleted: int
+    failed: int
+    remaining: int
+    error: str
+    def __init__(self, revision: _Optional[str] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., duration: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ..., objects: _Optional[int] = ..., applied: _Optional[int] = ..., unchanged: _Optional[int] = ..., ignored: _Optional[int] = ..., deleted: _Optional[int] = ..., failed: _Optional[int] = ..., remaining: _Optional[int] = ..., error: _Optional[str] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("object", "path", "line", "reason", "commit", "author")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    path: str
+    line: int
+    reason: str
+    commit: str
+    author: str
+    def __init__(self, object: _Optional[str] = ..., path: _Optional[str] = ..., line: _Optional[int] = ..., reason: _Optional[str] = ..., commit: _Optional[str] = ..., author: _Optional[str] = ...) -> None: ...
+
+class PendingDeletion(_message.Message):
+    __slots__ = ("object", "reason")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    reason: str
+    def __init__(self, object: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ListWorkloadsRequest(_message.Message):
+    __slots__ = ("namespace", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListWorkloadsResponse(_message.Message):
+    __slots__ = ("workloads", "next_page_token")
+    WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    workloads: _containers.RepeatedCompositeFieldContainer[Workload]
+    next_page_token: str
+    def __init__(self, workloads: _Optional[_Iterable[_Union[Workload, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Workload(_message.Message):
+    __slots__ = ("id", "containers", "read_only", "status", "rollout", "sync_error", "antecedent", "labels", "automated", "locked", "ignore", "policies")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    class PoliciesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    SYNC_ERROR_FIELD_NUMBER: _ClassVar[int]
+    ANTECEDENT_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    AUTOMATED_FIELD_NUMBER: _ClassVar[int]
+    LOCKED_FIELD_NUMBER: _ClassVar[int]
+    IGNORE_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    containers: _containers.RepeatedCompositeFieldContainer[Container]
+    read_only: str
+    status: str
+    rollout: Rollout
+    sync_error: str
+    antecedent: str
+    labels: _containers.ScalarMap[str, str]
+    automated: bool
+    locked: bool
+    ignore: bool
+    policies: _containers.ScalarMap[str, str]
+    def __init__(self, id: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[Container, _Mapping]]] = ..., read_only: _Optional[str] = ..., status: _Optional[str] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ..., sync_error: _Optional[str] = ..., antecedent: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., automated: _Optional[bool] = ..., locked: _Optional[bool] = ..., ignore: _Optional[bool] = ..., policies: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class Container(_message.Message):
+    __slots__ = ("name", "image", "init")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    INIT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    image: str
+    init: bool
+    def __init__(self, name: _Optional[str] = ..., image: _Optional[str] = ..., init: _Optional[bool] = ...) -> None: ...
+
+class Rollout(_message.Message):
+    __slots__ = ("desired", "updated", "ready", "available", "outdated", "messages")
+    DESIRED_FIELD_NUMBER: _ClassVar[int]
+    UPDATED_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    OUTDATED_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    desired: int
+    updated: int
+    ready: int
+    available: int
+    outdated: int
+    messages: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, desired: _Optional[int] = ..., updated: _Optional[int] = ..., ready: _Optional[int] = ..., available: _Optional[int] = ..., outdated: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SyncRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SyncResponse(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class GetJobRequest(_message.Message):
+    __slots__ = ("job_id", "after_version", "wait")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    AFTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    after_version: int
+    wait: _duration_pb2.Duration
+    def __init__(self, job_id: _Optional[str] = ..., after_version: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class GetJobResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class WatchJobRequest(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class WatchJobResponse(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: Job
+    def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
+
+class Job(_message.Message):
+    __slots__ = ("id", "version", "state", "created_at", "error", "hint", "sync")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    HINT_FIELD_NUMBER: _ClassVar[int]
+    SYNC_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: int
+    state: JobState
+    created_at: _timestamp_pb2.Timestamp
+    error: str
+    hint: str
+    sync: SyncJob
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., hint: _Optional[str] = ..., sync: _Optional[_Union[SyncJob, _Mapping]] = ...) -> None: ...
+
+class SyncJob(_message.Message):
+    __slots__ = ("url", "branch", "revision", "summary", "failures", "pending_deletions", "deletions_hash", "marker_error")
+    URL_FIELD_NUMBER: _ClassVar[int]
+    BRANCH_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_DELETIONS_FIELD_NUMBER: _ClassVar[int]
+    DELETIONS_HASH_FIELD_NUMBER: _ClassVar[int]
+    MARKER_ERROR_FIELD_NUMBER: _ClassVar[int]
+    url: str
+    branch: str
+    revision: str
+    summary: SyncSummary
+    failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    pending_deletions: _containers.RepeatedCompositeFieldContainer[PendingDeletion]
+    deletions_hash: str
+    marker_error: str
+    def __init__(self, url: _Optional[str] = ..., branch: _Optional[str] = ..., revision: _Optional[str] = ..., summary: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., marker_error: _Optional[str] = ...) -> None: ...
