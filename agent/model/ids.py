@@ -14,7 +14,9 @@ from agent.model.errors import UsageError
 CLUSTER_SCOPE = "<cluster>"
 """The namespace part of a cluster-scoped object's id, as Flux v1 wrote it."""
 
-_ID = re.compile(r"(?:(?P<namespace><cluster>|[a-z0-9][a-z0-9.-]*):)?(?P<kind>[a-zA-Z][a-zA-Z0-9]*)/(?P<name>[^\s/:]+(?::[^\s/]+)*)")
+_ID = re.compile(
+    r"(?:(?P<namespace><cluster>|[a-z0-9][a-z0-9.-]*):)?(?P<kind>[a-zA-Z][a-zA-Z0-9]*)/(?P<name>[^\s/:]+(?::[^\s/]+)*)"
+)
 
 
 class WorkloadId(NamedTuple):

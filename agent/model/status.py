@@ -49,6 +49,8 @@ class SyncReport:
     pending_deletions: tuple[PendingDeletion, ...] = ()
     deletions_hash: str = ""
     notices: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    """What of the revision did not load: it holds the marker and all deletions."""
     error: str = ""
 
     @property

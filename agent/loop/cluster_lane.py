@@ -1,0 +1,142 @@
+"""The cluster lane: holds the cluster to a revision. The one writer of the cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from agent.loop.inbox import Inbox
+from agent.loop.messages import Parts, Revision, Synced, hold_of
+from agent.loop.ports import Engine, Repository
+from agent.manifests.load import ManifestLoader
+from agent.model.errors import FluxError, StoppedError
+from agent.model.jobs import SyncTicket
+from agent.model.resources import Failure, Loaded
+from agent.model.status import SyncReport
+from agent.sync.desired import policies_by_workload
+from agent.sync.engine import SyncRequest
+
+MAX_BLAMED = 50
+"""Failures of one sync that are looked up in git's history; a broken sync should not spend its time there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterOptions:
+    """What the cluster lane needs to know: seconds between syncs, folders to read, and where nameless objects go."""
+
+    interval: float
+    paths: tuple[str, ...] = ()
+    default_namespace: str = "default"
+
+
+@dataclass(slots=True)
+class ClusterTimes:
+    """What the cluster lane knows: the revision to hold the cluster to, and when to look again by itself."""
+
+    revision: str = ""
+    next_sync: float = 0.0
+
+
+class ClusterLane:
+    """Syncs every new revision, on demand, and by the clock."""
+
+    def __init__(self, parts: Parts, repository: Repository, engine: Engine, options: ClusterOptions) -> None:
+        self.inbox: Inbox[Revision] = Inbox()
+        self._parts = parts
+        self._repository = repository
+        self._engine = engine
+        self._options = options
+        self._loader = ManifestLoader()
+        self._state = ClusterTimes()
+        self._loaded: tuple[str, Loaded] = ("", Loaded(()))
+        self._report_to: Callable[[Synced], None] = lambda _: None
+
+    def feed(self, outcomes: Callable[[Synced], None]) -> None:
+        """Where outcomes go."""
+        self._report_to = outcomes
+
+    def run(self) -> None:
+        """The lane's loop."""
+        while not self._parts.stop.is_set():
+            wait = self._state.next_sync - time.monotonic() if self._state.revision else self._options.interval
+            arrived = self.inbox.take(wait)
+            if arrived:
+                self._state.revision = arrived[-1].sha
+            due = time.monotonic() >= self._state.next_sync
+            if self._state.revision and (arrived or due) and not self._parts.stop.is_set():
+                tickets = tuple(ticket for revision in arrived for ticket in revision.tickets)
+                self._sync(self._state.revision, tickets)
+
+    def _sync(self, revision: str, tickets: tuple[SyncTicket, ...]) -> None:
+        try:
+            loaded = self._load(revision)
+        except StoppedError:
+            return
+        except FluxError as error:
+            report = SyncReport(revision, time.time(), error=str(error))
+            loaded = Loaded(())
+        else:
+            report = self._engine.sync(SyncRequest(revision, loaded))
+            report = replace(report, failures=self._blamed(revision, report.failures))
+        # What was not reached is continued at once; everything else waits for the clock.
+        self._state.next_sync = time.monotonic() + (0.0 if report.remaining else self._options.interval)
+        self._publish(report, loaded)
+        self._report_to(Synced(revision, report, hold_of(report), tickets))
+
+    def _load(self, revision: str) -> Loaded:
+        if self._loaded[0] != revision:
+            files = self._repository.files(revision, self._options.paths)
+            self._loaded = (revision, self._loader.load(files, self._repository.read))
+        return self._loaded[1]
+
+    def _publish(self, report: SyncReport, loaded: Loaded) -> None:
+        status = self._parts.board.status()
+        self._parts.board.publish(
+            last_sync=report,
+            revision_applied=report.revision if report.complete else status.revision_applied,
+            policies=policies_by_workload(loaded.manifests, self._options.default_namespace)
+            if not report.error
+            else status.policies,
+        )
+        self._parts.gauges.sync_done(report)
+        self._say(report)
+
+    def _say(self, report: SyncReport) -> None:
+        numbers = {
+            name: getattr(report, name)
+            for name in ("objects", "applied", "unchanged", "ignored", "deleted", "remaining")
+        }
+        say = self._parts.log.warning if report.error or report.failures else self._parts.log.info
+        say(
+            "synced",
+            revision=report.revision,
+            seconds=round(report.duration, 3),
+            failed=len(report.failures),
+            error=report.error,
+            **numbers,
+        )
+        for failure in report.failures[:MAX_BLAMED]:
+            self._parts.log.warning(
+                "not synced",
+                object=failure.object_id,
+                at=str(failure.origin or ""),
+                reason=failure.reason,
+                commit=failure.commit,
+                author=failure.author,
+            )
+
+    def _blamed(self, revision: str, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
+        """The same failures with the commit and author that last touched their lines."""
+        return tuple(
+            self._blame(revision, failure) if index < MAX_BLAMED else failure for index, failure in enumerate(failures)
+        )
+
+    def _blame(self, revision: str, failure: Failure) -> Failure:
+        if failure.origin is None:
+            return failure
+        try:
+            commit = self._repository.blame(revision, failure.origin.path, failure.origin.line)
+        except FluxError:
+            return failure
+        return replace(failure, commit=commit.sha, author=commit.author) if commit else failure

@@ -1,0 +1,132 @@
+"""The git lane: fetches by the clock and on demand, and moves the marker. The one writer of the repository."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from agent.loop.inbox import Inbox
+from agent.loop.messages import Parts, Revision, Synced
+from agent.loop.ports import Repository, SyncMarker
+from agent.model.errors import FluxError, StoppedError
+from agent.model.jobs import SyncTicket
+from agent.model.status import SyncProgress, SyncReport
+
+_FIRST_BACKOFF = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class GitTimes:
+    """When the git lane fetches next: seconds on the monotonic clock, and failures in a row."""
+
+    next_fetch: float = 0.0
+    failures: int = 0
+
+    def after_success(self, now: float, interval: float) -> GitTimes:
+        """The next fetch comes after the poll interval."""
+        return GitTimes(now + interval)
+
+    def after_failure(self, now: float, interval: float) -> GitTimes:
+        """Try again soon, then ever later, never later than the poll interval."""
+        failures = self.failures + 1
+        return GitTimes(now + min(interval, _FIRST_BACKOFF * 2 ** (failures - 1)), failures)
+
+
+class GitLane:
+    """Fetches on demand and by the clock, and moves the marker."""
+
+    def __init__(self, parts: Parts, repository: Repository, marker: SyncMarker, poll_interval: float) -> None:
+        self.inbox: Inbox[SyncTicket | Synced] = Inbox()
+        self._parts = parts
+        self._repository = repository
+        self._marker = marker
+        self._interval = poll_interval
+        self._times = GitTimes()
+        self._marked: str | None = None
+        self._revisions: Inbox[Revision] | None = None
+
+    def feed(self, revisions: Inbox[Revision]) -> None:
+        """Where revisions go."""
+        self._revisions = revisions
+
+    def request(self, ticket: SyncTicket) -> None:
+        """Fetch and sync now, and tell the ticket."""
+        self.inbox.put(ticket)
+
+    def run(self) -> None:
+        """The lane's loop."""
+        while not self._parts.stop.is_set():
+            items = self.inbox.take(self._times.next_fetch - time.monotonic())
+            for item in items:
+                if isinstance(item, Synced):
+                    self._finish(item)
+            tickets = tuple(item for item in items if not isinstance(item, Synced))
+            if not self._parts.stop.is_set() and (tickets or time.monotonic() >= self._times.next_fetch):
+                self._fetch(tickets)
+
+    def _fetch(self, tickets: tuple[SyncTicket, ...]) -> None:
+        board, now = self._parts.board, time.monotonic
+        try:
+            revision = self._repository.fetch().sha
+            if self._marked is None:
+                self._marked = self._marker.read()
+        except StoppedError:
+            return
+        except FluxError as error:
+            self._times = self._times.after_failure(now(), self._interval)
+            self._fetch_failed(error, tickets)
+            return
+        self._times = self._times.after_success(now(), self._interval)
+        board.publish_repository(ready=True, error="")
+        self._parts.gauges.git_ready(True)  # noqa: FBT003
+        known = board.status().revision_seen
+        board.publish(revision_seen=revision, seen_at=time.time(), revision_marked=self._marked)
+        if revision != known:
+            self._parts.log.info("the repository has a new revision", revision=revision, before=known)
+        for ticket in tickets:
+            ticket.running(self._progress(revision))
+        if self._revisions is not None and (tickets or revision != known):
+            self._revisions.put(Revision(revision, tickets))
+
+    def _fetch_failed(self, error: FluxError, tickets: Iterable[SyncTicket]) -> None:
+        self._parts.log.warning("the repository could not be fetched", error=str(error))
+        ready = bool(self._parts.board.status().revision_seen)
+        self._parts.board.publish_repository(error=str(error))
+        self._parts.gauges.git_ready(ready)
+        for ticket in tickets:
+            ticket.failed(None, error.message, error.hint)
+
+    def _finish(self, synced: Synced) -> None:
+        """Move the marker where it may, and tell the jobs."""
+        problem = synced.hold
+        if not problem and synced.sha != self._marked:
+            try:
+                self._marker.advance(synced.sha)
+                self._marked = synced.sha
+                self._parts.log.info("the sync marker moved", revision=synced.sha)
+            except StoppedError:
+                return
+            except FluxError as error:
+                problem = str(error)
+                self._parts.log.warning("the sync marker could not be moved", revision=synced.sha, error=problem)
+        self._parts.board.publish(revision_marked=self._marked or "", marker_error=problem)
+        for ticket in synced.tickets:
+            progress = replace(self._progress(synced.sha), report=synced.report, marker_error=problem)
+            self._end(ticket, progress, synced.report)
+
+    @staticmethod
+    def _end(ticket: SyncTicket, progress: SyncProgress, report: SyncReport) -> None:
+        if report.error:
+            ticket.failed(progress, report.error, "")
+        elif report.failures:
+            count = len(report.failures)
+            ticket.failed(progress, f"{count} {'object' if count == 1 else 'objects'} could not be synced", "")
+        elif report.remaining:
+            ticket.failed(progress, f"{report.remaining} objects were not reached in time; the next sync goes on", "")
+        else:
+            ticket.succeeded(progress)
+
+    def _progress(self, revision: str) -> SyncProgress:
+        repository = self._parts.board.status().repository
+        return SyncProgress(repository.url, repository.branch, revision)

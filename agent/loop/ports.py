@@ -1,0 +1,83 @@
+"""What the lanes need of the world, as Protocols: `wiring` gives them the real things."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, Protocol
+
+from agent.manifests.load import TreeFile
+from agent.model.status import SyncReport
+from agent.sync.engine import SyncRequest
+
+
+class Commit(Protocol):
+    """A commit, as blame tells it."""
+
+    @property
+    def sha(self) -> str:
+        """The full commit id."""
+
+    @property
+    def author(self) -> str:
+        """`Name <email>`."""
+
+
+class Fetched(Protocol):
+    """The revision that a fetch found."""
+
+    @property
+    def sha(self) -> str:
+        """The full commit id."""
+
+
+class Repository(Protocol):
+    """The mirror. Every call may raise `GitError`, or `StoppedError` at shutdown."""
+
+    def fetch(self) -> Fetched:
+        """Fetch, and the head of the branch."""
+
+    def files(self, revision: str, paths: Collection[str]) -> Iterable[TreeFile]:
+        """Every file of a revision under these paths."""
+
+    def read(self, shas: Collection[str]) -> Mapping[str, bytes]:
+        """The content of blobs."""
+
+    def blame(self, revision: str, path: str, line: int) -> Commit | None:
+        """The last commit that touched the line."""
+
+
+class SyncMarker(Protocol):
+    """Where it is kept which revision has been synced."""
+
+    def read(self) -> str:
+        """The marked revision; empty where there is none."""
+
+    def advance(self, revision: str) -> None:
+        """Move the marker."""
+
+
+class Engine(Protocol):
+    """What performs a sync."""
+
+    def sync(self, request: SyncRequest) -> SyncReport:
+        """Bring the cluster to a revision."""
+
+
+class Log(Protocol):
+    """A structured logger."""
+
+    def info(self, event: str, **fields: Any) -> Any:
+        """Something happened."""
+
+    def warning(self, event: str, **fields: Any) -> Any:
+        """Something is not as it should be."""
+
+
+class Gauges(Protocol):
+    """The metrics that the lanes keep."""
+
+    def sync_done(self, report: SyncReport) -> None:
+        """A sync has ended."""
+
+    def git_ready(self, ready: bool) -> None:  # noqa: FBT001 # a gauge's value
+        """Whether the repository can be used."""

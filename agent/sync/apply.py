@@ -1,0 +1,149 @@
+"""Performing a plan: rank after rank, concurrently inside a rank, each object failing alone.
+
+The answer to an apply tells whether kubectl's own entries must be taken over (`managers`); clean objects cost one
+request.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from agent.model.errors import ClusterError, FluxError, StoppedError
+from agent.model.resources import Failure
+from agent.sync.cluster import Cluster
+from agent.sync.desired import Desired
+from agent.sync.live import Settled, fingerprint
+from agent.sync.managers import LAST_APPLIED, applied_fields, take_over, without_replicas
+from agent.sync.plan import Step
+
+MAX_REASON = 2000
+_CONFLICT = 409
+_TAKEOVER_ATTEMPTS = 3
+_LAST_APPLIED_POINTER = "/metadata/annotations/" + LAST_APPLIED.replace("~", "~0").replace("/", "~1")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of some steps: `done` were accepted, `failed` refused, `left` not reached in time."""
+
+    done: tuple[Step, ...] = ()
+    failed: tuple[Failure, ...] = ()
+    left: tuple[Step, ...] = ()
+
+    def __add__(self, other: Applied) -> Applied:
+        return Applied(self.done + other.done, self.failed + other.failed, self.left + other.left)
+
+
+class Applier:
+    """Sends objects; `expired` tells when the time of this sync is over."""
+
+    def __init__(self, cluster: Cluster, settled: Settled, pool: Executor, stop: threading.Event) -> None:
+        self._cluster = cluster
+        self._settled = settled
+        self._pool = pool
+        self._stop = stop
+
+    def apply(self, ranks: Iterable[tuple[Step, ...]], expired: Callable[[], bool]) -> Applied:
+        """Apply rank after rank. Results come in the order of the steps."""
+        total = Applied()
+        for rank in ranks:
+            results = self._pool.map(lambda step: self._attempt(step, expired), rank)
+            done, failed, left = [], [], []
+            for step, result in zip(rank, results, strict=True):
+                if result is None:
+                    done.append(step)
+                elif isinstance(result, Failure):
+                    failed.append(result)
+                else:
+                    left.append(step)
+            total += Applied(tuple(done), tuple(failed), tuple(left))
+        return total
+
+    def _attempt(self, step: Step, expired: Callable[[], bool]) -> Failure | StoppedError | None:
+        if self._stop.is_set() or expired():
+            return StoppedError("the time of this sync is over")
+        try:
+            self._send(step)
+        except StoppedError as error:
+            return error
+        except FluxError as error:
+            return failure(step.desired, error)
+        return None
+
+    def _send(self, step: Step) -> None:
+        desired = step.desired
+        if step.live is not None and step.live.releases_replicas:
+            self._release_replicas(desired.path)
+        answer = self._cluster.apply(desired.path, desired.body)
+        metadata = answer["metadata"]
+        takeover = take_over(metadata.get("managedFields") or [], has_replicas=True)
+        if takeover is not None:
+            metadata = self._take_over(desired, metadata)
+        fields = applied_fields(metadata.get("managedFields") or [])
+        self._settled.send(metadata["uid"], desired.checksum, fingerprint(fields))
+
+    def _release_replicas(self, path: str) -> None:
+        """Give `spec.replicas` up before git's silence about it resets it."""
+        for attempt in range(1, _TAKEOVER_ATTEMPTS + 1):
+            metadata = self._cluster.get(path)["metadata"]
+            entries = without_replicas(metadata.get("managedFields") or [])
+            try:
+                self._cluster.json_patch(path, _guarded(metadata, entries))
+            except ClusterError as error:
+                if error.status != _CONFLICT or attempt == _TAKEOVER_ATTEMPTS:
+                    raise
+            else:
+                return
+
+    def _take_over(self, desired: Desired, metadata: dict[str, Any]) -> dict[str, Any]:
+        """Make kubectl's fields ours in one guarded patch, and apply again where that made more ours than git has."""
+        for attempt in range(1, _TAKEOVER_ATTEMPTS + 1):
+            takeover = take_over(metadata.get("managedFields") or [], has_replicas=desired.has_replicas)
+            if takeover is None:
+                break
+            operations = _guarded(metadata, takeover.managed_fields)
+            if LAST_APPLIED in (metadata.get("annotations") or {}):
+                operations.append({"op": "remove", "path": _LAST_APPLIED_POINTER})
+            try:
+                metadata = self._cluster.json_patch(desired.path, operations)["metadata"]
+            except ClusterError as error:
+                if error.status != _CONFLICT or attempt == _TAKEOVER_ATTEMPTS:
+                    raise
+                metadata = self._cluster.get(desired.path)["metadata"]
+                continue
+            if takeover.apply_again:
+                metadata = self._cluster.apply(desired.path, desired.body)["metadata"]
+            break
+        return metadata
+
+
+def _guarded(metadata: dict[str, Any], managed_fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A patch of managedFields that counts only for the object as it was read: otherwise the server says 409."""
+    return [
+        {"op": "replace", "path": "/metadata/managedFields", "value": managed_fields},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+    ]
+
+
+def failure(desired: Desired, error: FluxError) -> Failure:
+    """The failure of one object, in the API server's words, without any Secret's values."""
+    reason = error.message
+    if isinstance(error, ClusterError) and "failed to create typed patch object" in reason:
+        reason = f"does not fit the schema of its kind: {reason}"
+    if desired.key.kind == "Secret" and not desired.key.group:
+        reason = _without_values(reason, desired)
+    return Failure(str(desired.key), reason[:MAX_REASON], desired.origin, desired.key)
+
+
+def _without_values(reason: str, secret: Desired) -> str:
+    """Cut the Secret's values, and whatever the server quotes, out of its error text."""
+    data = secret.intent().get("data")
+    for value in data.values() if isinstance(data, dict) else ():
+        if isinstance(value, str) and value:
+            reason = reason.replace(value, "***")
+    return re.sub(r'"(?:[^"\\]|\\.)*"', '"***"', reason)

@@ -1,0 +1,208 @@
+"""One sync: a revision's manifests in, a report out.
+
+The shell around the pure parts: build the desired state, observe, plan, apply, report. Nothing here raises for a bad
+object; only a cluster that cannot be reached at all ends a sync early, with the reason in its report.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from agent.model.errors import ClusterError, FluxError
+from agent.model.ids import group_of
+from agent.model.resources import Failure, Loaded, Manifest
+from agent.model.status import SyncReport
+from agent.settings import SyncSettings
+from agent.sync.apply import Applied, Applier, failure
+from agent.sync.cluster import Cluster, Kinds
+from agent.sync.desired import Desired, DesiredBuilder, DesiredState, Scope
+from agent.sync.live import Settled
+from agent.sync.marks import Marker
+from agent.sync.observe import Observation, Observer
+from agent.sync.plan import Plan, Step, Verb, plan
+from agent.sync.ranks import FOUNDATIONS
+
+_CRD_PATIENCE = 10.0
+"""Seconds a new CustomResourceDefinition gets to be served; it takes milliseconds."""
+_CRD_PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What to sync: the revision, what it holds, and the Unix time it began."""
+
+    revision: str
+    loaded: Loaded
+
+
+class SyncEngine:
+    """Syncs one source; used by one thread, works with many."""
+
+    def __init__(
+        self, cluster: Cluster, marker: Marker, scope: Scope, settings: SyncSettings, stop: threading.Event
+    ) -> None:
+        self._cluster = cluster
+        self._marker = marker
+        self._settings = settings
+        self._stop = stop
+        self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="apply")
+        self._settled = Settled()
+        self._builder = DesiredBuilder(marker, scope)
+        self._observer = Observer(cluster, self._settled, scope.allowed, self._pool)
+        self._applier = Applier(cluster, self._settled, self._pool, stop)
+
+    def close(self) -> None:
+        """End the worker threads; requests under way finish first."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def sync(self, request: SyncRequest) -> SyncReport:
+        """Bring the cluster to this revision, as far as it goes within `--sync-timeout`."""
+        started, clock = time.time(), time.monotonic()
+        deadline = clock + self._settings.timeout
+        try:
+            run = _Run(self._cluster.kinds(), request.loaded, lambda: time.monotonic() >= deadline)
+            self._run(run)
+        except FluxError as error:
+            failures = _load_failures(request.loaded, DesiredState(()))
+            return SyncReport(request.revision, started, time.monotonic() - clock, failures=failures, error=str(error))
+        return run.report(request.revision, started, time.monotonic() - clock)
+
+    def _run(self, run: _Run) -> None:
+        run.state = self._builder.build(run.loaded.manifests, run.kinds)
+        if run.state.unserved:
+            self._serve_new_kinds(run)
+        observed = self._observe(run)
+        run.plan = plan(_readable(run.state.objects, observed), observed.live, self._marker)
+        run.unread = _unread(run.state.objects, observed)
+        run.applied += self._applier.apply(run.plan.ranks(), run.expired)
+        self._remember(run)
+
+    def _observe(self, run: _Run) -> Observation:
+        return self._observer.observe({item.key: item for item in run.state.objects})
+
+    def _serve_new_kinds(self, run: _Run) -> None:
+        """Some kinds are not served. Maybe they are by now, or will be once this revision's CRDs are applied."""
+        run.kinds = self._cluster.kinds(refresh=True)
+        run.state = self._builder.build(run.loaded.manifests, run.kinds)
+        defined = _kinds_defined(run.loaded.manifests)
+        if not any((group_of(item.api_version), item.kind) in defined for item in run.state.unserved):
+            return
+        observed = self._observe(run)
+        early = plan(_readable(run.state.objects, observed), observed.live, self._marker)
+        first = [rank for rank in early.ranks() if rank[0].desired.rank <= FOUNDATIONS]
+        run.applied += self._applier.apply(first, run.expired)
+        self._await_kinds(run, defined)
+
+    def _await_kinds(self, run: _Run, defined: frozenset[tuple[str, str]]) -> None:
+        deadline = time.monotonic() + _CRD_PATIENCE
+        while True:
+            run.kinds = self._cluster.kinds(refresh=True)
+            run.state = self._builder.build(run.loaded.manifests, run.kinds)
+            waiting = any((group_of(item.api_version), item.kind) in defined for item in run.state.unserved)
+            if not waiting or run.expired() or time.monotonic() > deadline or self._stop.wait(_CRD_PAUSE):
+                return
+
+    def _remember(self, run: _Run) -> None:
+        """Keep what was verified, for exactly the objects there are."""
+        uids = set()
+        for step in run.plan.steps:
+            if step.live is not None:
+                uids.add(step.live.uid)
+                if step.verb is Verb.KEEP:
+                    self._settled.verify(step.live.uid, step.live.resource_version, step.live.checksum)
+        self._settled.keep_only(uids)
+
+
+class _Run:
+    """What one sync gathers on its way."""
+
+    def __init__(self, kinds: Kinds, loaded: Loaded, expired: Callable[[], bool]) -> None:
+        self.kinds = kinds
+        self.loaded = loaded
+        self.expired = expired
+        self.state = DesiredState(())
+        self.plan = Plan(())
+        self.applied = Applied()
+        self.unread: tuple[Failure, ...] = ()
+
+    def report(self, revision: str, started: float, duration: float) -> SyncReport:
+        failures = (
+            *_load_failures(self.loaded, self.state),
+            *(_unserved(manifest) for manifest in self.state.unserved),
+            *self.unread,
+            *(_refused(step) for step in self.plan.of(Verb.REFUSE)),
+            *_latest(self.applied.failed),
+        )
+        return SyncReport(
+            revision=revision,
+            started_at=started,
+            duration=duration,
+            objects=len(self.state.objects) + len(self.state.unserved) + len(self.state.outside),
+            applied=len({step.desired.key for step in self.applied.done}),
+            unchanged=len(self.plan.of(Verb.KEEP)),
+            ignored=len(self.plan.of(Verb.IGNORE)) + len(self.state.outside),
+            remaining=len({step.desired.key for step in self.applied.left}),
+            failures=failures,
+            notices=_notices(self.loaded, self.state),
+            holds=tuple(str(problem) for problem in (*self.loaded.holding, *self.state.duplicates)),
+        )
+
+
+def _readable(objects: Iterable[Desired], observed: Observation) -> list[Desired]:
+    return [item for item in objects if item.ignored or observed.error_for(item) is None]
+
+
+def _unread(objects: Iterable[Desired], observed: Observation) -> tuple[Failure, ...]:
+    found = []
+    for item in objects:
+        error = observed.error_for(item)
+        if error is not None and not item.ignored:
+            reason = ClusterError(f"its state cannot be read: {error.message}", status=error.status)
+            found.append(failure(item, reason))
+    return tuple(found)
+
+
+def _kinds_defined(manifests: Iterable[Manifest]) -> frozenset[tuple[str, str]]:
+    """The groups and kinds that this revision's own CustomResourceDefinitions will serve."""
+    found = set()
+    for manifest in manifests:
+        if manifest.kind == "CustomResourceDefinition":
+            spec = json.loads(manifest.body).get("spec") or {}
+            names = spec.get("names") or {}
+            found.add((str(spec.get("group")), str(names.get("kind"))))
+    return frozenset(found)
+
+
+def _load_failures(loaded: Loaded, state: DesiredState) -> tuple[Failure, ...]:
+    return tuple(
+        Failure(problem.object_id, problem.reason, problem.origin) for problem in (*loaded.holding, *state.duplicates)
+    )
+
+
+def _unserved(manifest: Manifest) -> Failure:
+    return Failure(
+        f"{manifest.namespace or '<cluster>'}:{manifest.kind.lower()}/{manifest.name}",
+        f"the cluster serves no {manifest.kind} of {manifest.api_version}; is its CustomResourceDefinition missing?",
+        manifest.origin,
+    )
+
+
+def _refused(step: Step) -> Failure:
+    reason = f"{step.reason}; remove it there or from git, or annotate it with fluxcd.io/ignore"
+    return Failure(str(step.desired.key), reason, step.desired.origin, step.desired.key)
+
+
+def _latest(failures: Iterable[Failure]) -> list[Failure]:
+    """One failure for each object: the last."""
+    return list({failed.key: failed for failed in failures}.values())
+
+
+def _notices(loaded: Loaded, state: DesiredState) -> tuple[str, ...]:
+    skipped = [str(problem) for problem in loaded.problems if not problem.kind.holds]
+    outside = [f"{key} is outside the allowed namespaces and is left alone" for key in state.outside]
+    return tuple(skipped + outside)

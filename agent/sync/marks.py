@@ -1,0 +1,67 @@
+"""Marks: the label that says "this source created this very object".
+
+The mark hashes the object's identity with a secret of the source, because labels get copied: a Service's labels
+reach its EndpointSlice, which must not be taken for ours. Flux v1's marks are recognised by v1's formula, so that
+what v1 created is adopted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from agent.model.ids import ObjectKey
+
+_FORMULA = "kubectl-flux/1"
+
+
+def _digest(text: str) -> str:
+    return urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Makes and recognises the marks of one source.
+
+    `source` names it towards people (`namespace/name`); `salt` and `v1_salt` go into the hashes.
+    """
+
+    source: str
+    salt: str
+    v1_salt: str = ""
+
+    def mark(self, key: ObjectKey) -> str:
+        """The mark this object carries when it is ours: a label value of 50 characters."""
+        kind = f"{key.kind.lower()}.{key.group}" if key.group else key.kind.lower()
+        return "sha256." + _digest(f"{self.salt}{key.namespace}:{kind}/{key.name}")
+
+    def is_ours(self, key: ObjectKey, mark: str) -> bool:
+        """Whether this mark on this object is ours, or the one Flux v1 gave it for this very source."""
+        return bool(mark) and (mark == self.mark(key) or (bool(self.v1_salt) and mark == v1_mark(self.v1_salt, key)))
+
+
+def marker(namespace: str, name: str, v1_salt: str = "") -> Marker:
+    """The marker of the source `name` of the agent in `namespace`."""
+    source = f"{namespace}/{name}"
+    return Marker(source, _digest(f"{_FORMULA}\n{source}"), v1_salt)
+
+
+def v1_salt(url: str, branch: str, paths: Sequence[str]) -> str:
+    """Flux v1's name for a source: url without password, branch and paths, hashed together."""
+    return _digest(_without_password(url) + branch + "".join(paths))
+
+
+def v1_mark(salt: str, key: ObjectKey) -> str:
+    """The mark Flux v1 gave to an object."""
+    return "sha256." + _digest(salt + str(key.workload_id))
+
+
+def _without_password(url: str) -> str:
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host))

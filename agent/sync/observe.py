@@ -1,0 +1,108 @@
+"""Reading what the cluster has of a desired state: one LIST per kind and namespace scope, pages of 500.
+
+The first LIST is filtered by our label. Only where that leaves objects of git unaccounted for, a second one without
+filter (metadata only, as the first) tells whether they exist unmarked. What may not be listed in the whole cluster is
+listed in the namespaces that git names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from agent.model.errors import ClusterError
+from agent.model.ids import ObjectKey
+from agent.model.policies import SYNC_MARK
+from agent.model.resources import Resource
+from agent.sync.cluster import Cluster
+from agent.sync.desired import Desired
+from agent.sync.live import Live, Settled, observe
+
+FORBIDDEN = 403
+
+
+@dataclass(slots=True)
+class Observation:
+    """What was found. `unreadable` holds the kinds and namespaces whose list failed (namespace empty: all)."""
+
+    live: dict[ObjectKey, Live] = field(default_factory=dict)
+    unreadable: dict[tuple[Resource, str], ClusterError] = field(default_factory=dict)
+
+    def error_for(self, desired: Desired) -> ClusterError | None:
+        """Why nothing is known of this object's state; None where its kind could be read."""
+        resource, namespace = desired.resource, desired.key.namespace
+        return self.unreadable.get((resource, "")) or self.unreadable.get((resource, namespace))
+
+
+class Observer:
+    """Reads the cluster; remembers which kinds it must read namespace by namespace."""
+
+    def __init__(self, cluster: Cluster, settled: Settled, allowed: frozenset[str], pool: Executor) -> None:
+        self._cluster = cluster
+        self._settled = settled
+        self._allowed = allowed
+        self._pool = pool
+        self._by_namespace: set[Resource] = set()
+
+    def observe(self, desired: Mapping[ObjectKey, Desired]) -> Observation:
+        """Everything the cluster has of these objects, and whatever else carries our label in their kinds."""
+        namespaces: dict[Resource, set[str]] = {}
+        for item in desired.values():
+            namespaces.setdefault(item.resource, set()).add(item.key.namespace)
+        found = Observation()
+        self._read(found, namespaces, desired, SYNC_MARK)
+        missing: dict[Resource, set[str]] = {}
+        for key, item in desired.items():
+            if key not in found.live and not item.ignored and found.error_for(item) is None:
+                missing.setdefault(item.resource, set()).add(key.namespace)
+        self._read(found, missing, desired, "")
+        return found
+
+    def _read(
+        self,
+        found: Observation,
+        namespaces: Mapping[Resource, set[str]],
+        desired: Mapping[ObjectKey, Desired],
+        selector: str,
+    ) -> None:
+        """List these kinds, several at once; every task fills an observation of its own."""
+        tasks = [
+            self._pool.submit(self._read_kind, resource, wanted, desired, selector)
+            for resource, wanted in namespaces.items()
+        ]
+        for task in tasks:
+            part = task.result()
+            found.live.update(part.live)
+            found.unreadable.update(part.unreadable)
+
+    def _read_kind(
+        self, resource: Resource, wanted: set[str], desired: Mapping[ObjectKey, Desired], selector: str
+    ) -> Observation:
+        found = Observation()
+        scopes: Iterable[str] = self._scopes(resource, wanted)
+        for scope in scopes:
+            try:
+                self._read_scope(found, resource, scope, desired, selector)
+            except ClusterError as error:
+                if error.status == FORBIDDEN and resource.namespaced and not scope:
+                    self._by_namespace.add(resource)
+                    return self._read_kind(resource, wanted, desired, selector)
+                found.unreadable[resource, scope] = error
+        return found
+
+    def _scopes(self, resource: Resource, wanted: set[str]) -> list[str]:
+        if not resource.namespaced:
+            return [""]
+        if self._allowed or resource in self._by_namespace:
+            return sorted(wanted)
+        return [""]
+
+    def _read_scope(
+        self, found: Observation, resource: Resource, scope: str, desired: Mapping[ObjectKey, Desired], selector: str
+    ) -> None:
+        for item in self._cluster.list_metadata(resource.path(scope), label_selector=selector):
+            metadata = item["metadata"]
+            key = ObjectKey(resource.group, resource.kind, metadata.get("namespace", ""), metadata["name"])
+            if selector or (key in desired and key not in found.live):
+                found.live[key] = observe(item, resource, desired, self._settled)
