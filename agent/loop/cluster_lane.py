@@ -99,7 +99,9 @@ class ClusterLane:
             if not report.error
             else status.policies,
         )
-        self._parts.gauges.sync_done(report)
+        gauges, failed = self._parts.gauges, len(report.failures)
+        gauges.observe_sync(report.duration, not report.error and not report.holds)
+        gauges.set_manifests(succeeded=max(report.objects - failed - report.remaining, 0), failed=failed)
         self._say(report)
 
     def _say(self, report: SyncReport) -> None:

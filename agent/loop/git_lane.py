@@ -79,7 +79,7 @@ class GitLane:
             return
         self._times = self._times.after_success(now(), self._interval)
         board.publish_repository(ready=True, error="")
-        self._parts.gauges.git_ready(True)  # noqa: FBT003
+        self._parts.gauges.set_git_ready(ready=True)
         known = board.status().revision_seen
         board.publish(revision_seen=revision, seen_at=time.time(), revision_marked=self._marked)
         if revision != known:
@@ -93,7 +93,7 @@ class GitLane:
         self._parts.log.warning("the repository could not be fetched", error=str(error))
         ready = bool(self._parts.board.status().revision_seen)
         self._parts.board.publish_repository(error=str(error))
-        self._parts.gauges.git_ready(ready)
+        self._parts.gauges.set_git_ready(ready=ready)
         for ticket in tickets:
             ticket.failed(None, error.message, error.hint)
 

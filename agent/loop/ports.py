@@ -76,8 +76,11 @@ class Log(Protocol):
 class Gauges(Protocol):
     """The metrics that the lanes keep."""
 
-    def sync_done(self, report: SyncReport) -> None:
-        """A sync has ended."""
+    def observe_sync(self, seconds: float, success: bool) -> None:  # noqa: FBT001 # the shape of every observer
+        """A sync has ended; it failed where git could not be read or parsed, or the cluster not be reached."""
 
-    def git_ready(self, ready: bool) -> None:  # noqa: FBT001 # a gauge's value
+    def set_manifests(self, *, succeeded: int, failed: int) -> None:
+        """How many objects of git the last sync brought to what git says, and how many not."""
+
+    def set_git_ready(self, *, ready: bool) -> None:
         """Whether the repository can be used."""

@@ -10,6 +10,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from agent.manifests.load import canonical
@@ -32,10 +33,19 @@ class Kinds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where the sync may act: the default namespace, and the only allowed ones where there are any."""
+    """Where the sync may act: the default namespace, the only allowed ones where there are any, and kinds not to list.
+
+    `excluded` are globs over `group/version/Kind`; such kinds are applied unseen in every sync and never collected.
+    """
 
     default_namespace: str = "default"
     allowed: frozenset[str] = frozenset()
+    excluded: tuple[str, ...] = ()
+
+    def lists(self, resource: Resource) -> bool:
+        """Whether objects of this kind may be listed."""
+        name = f"{resource.api_version}/{resource.kind}"
+        return not any(fnmatchcase(name, pattern) for pattern in self.excluded)
 
     def allows(self, resource: Resource, key: ObjectKey) -> bool:
         """Cluster-scoped objects are allowed, except Namespaces that are not named."""
@@ -86,6 +96,8 @@ class DesiredState:
     unserved: tuple[Manifest, ...] = ()
     duplicates: tuple[LoadProblem, ...] = ()
     outside: tuple[ObjectKey, ...] = ()
+    named: frozenset[ObjectKey] = frozenset()
+    """Everything that git names, whatever became of it: none of it has left git."""
 
 
 class DesiredBuilder:
@@ -115,7 +127,9 @@ class DesiredBuilder:
             else:
                 objects.append(self._desired(key, manifest, resource, prepared))
         self._prepared = prepared
-        return DesiredState(tuple(objects), tuple(unserved), tuple(_duplicates(found)), tuple(outside))
+        return DesiredState(
+            tuple(objects), tuple(unserved), tuple(_duplicates(found)), tuple(outside), frozenset(found)
+        )
 
     def _key(self, manifest: Manifest, resource: Resource | None) -> ObjectKey:
         namespace = manifest.namespace
@@ -166,7 +180,7 @@ def prepare(body: bytes, key: ObjectKey, marker: Marker) -> tuple[bytes, str]:
         metadata.pop(bookkeeping, None)
     value.pop("status", None)
     metadata["labels"] = {**(metadata.get("labels") or {}), SYNC_MARK: marker.mark(key)}
-    annotations = {**(metadata.get("annotations") or {}), SYNC_SOURCE: marker.source}
+    annotations = {**(metadata.get("annotations") or {}), SYNC_SOURCE: marker.signature}
     annotations.pop(SYNC_CHECKSUM, None)
     metadata["annotations"] = annotations
     if key.kind == "Secret" and not key.group:

@@ -20,6 +20,7 @@ from agent.model.status import SyncReport
 from agent.settings import SyncSettings
 from agent.sync.apply import Applied, Applier, failure
 from agent.sync.cluster import Cluster, Kinds
+from agent.sync.collect import Collected, Collector, Left
 from agent.sync.desired import Desired, DesiredBuilder, DesiredState, Scope
 from agent.sync.live import Settled
 from agent.sync.marks import Marker
@@ -34,10 +35,11 @@ _CRD_PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """What to sync: the revision, what it holds, and the Unix time it began."""
+    """What to sync: the revision, what it holds, and the hash of held deletions that somebody approved."""
 
     revision: str
     loaded: Loaded
+    approved: str = ""
 
 
 class SyncEngine:
@@ -53,8 +55,10 @@ class SyncEngine:
         self._pool = ThreadPoolExecutor(settings.concurrency, thread_name_prefix="apply")
         self._settled = Settled()
         self._builder = DesiredBuilder(marker, scope)
-        self._observer = Observer(cluster, self._settled, scope.allowed, self._pool)
+        self._observer = Observer(cluster, self._settled, scope, self._pool)
         self._applier = Applier(cluster, self._settled, self._pool, stop)
+        self._collector = Collector(cluster, self._observer, marker, settings, self._pool)
+        self._scope = scope
 
     def close(self) -> None:
         """End the worker threads; requests under way finish first."""
@@ -65,7 +69,7 @@ class SyncEngine:
         started, clock = time.time(), time.monotonic()
         deadline = clock + self._settings.timeout
         try:
-            run = _Run(self._cluster.kinds(), request.loaded, lambda: time.monotonic() >= deadline)
+            run = _Run(self._cluster.kinds(), request, lambda: time.monotonic() >= deadline)
             self._run(run)
         except FluxError as error:
             failures = _load_failures(request.loaded, DesiredState(()))
@@ -81,6 +85,9 @@ class SyncEngine:
         run.unread = _unread(run.state.objects, observed)
         run.applied += self._applier.apply(run.plan.ranks(), run.expired)
         self._remember(run)
+        if self._settings.garbage_collection:
+            left = Left(run.kinds, run.state.named, observed, run.deletions_held(), run.approved, run.expired)
+            run.collected = self._collector.collect(left, self._scope)
 
     def _observe(self, run: _Run) -> Observation:
         return self._observer.observe({item.key: item for item in run.state.objects})
@@ -121,14 +128,26 @@ class SyncEngine:
 class _Run:
     """What one sync gathers on its way."""
 
-    def __init__(self, kinds: Kinds, loaded: Loaded, expired: Callable[[], bool]) -> None:
+    def __init__(self, kinds: Kinds, request: SyncRequest, expired: Callable[[], bool]) -> None:
         self.kinds = kinds
-        self.loaded = loaded
+        self.loaded = request.loaded
+        self.approved = request.approved
         self.expired = expired
         self.state = DesiredState(())
         self.plan = Plan(())
         self.applied = Applied()
         self.unread: tuple[Failure, ...] = ()
+        self.collected = Collected()
+
+    def holds(self) -> tuple[str, ...]:
+        """What of the revision did not load."""
+        return tuple(str(problem) for problem in (*self.loaded.holding, *self.state.duplicates))
+
+    def deletions_held(self) -> str:
+        """Why nothing may be deleted in this sync; empty where it may."""
+        if holds := self.holds():
+            return f"waits until all of the revision loads: {holds[0]}"
+        return "waits until every object has been applied" if self.applied.left else ""
 
     def report(self, revision: str, started: float, duration: float) -> SyncReport:
         failures = (
@@ -137,6 +156,7 @@ class _Run:
             *self.unread,
             *(_refused(step) for step in self.plan.of(Verb.REFUSE)),
             *_latest(self.applied.failed),
+            *self.collected.failures,
         )
         return SyncReport(
             revision=revision,
@@ -147,9 +167,12 @@ class _Run:
             unchanged=len(self.plan.of(Verb.KEEP)),
             ignored=len(self.plan.of(Verb.IGNORE)) + len(self.state.outside),
             remaining=len({step.desired.key for step in self.applied.left}),
+            deleted=self.collected.deleted,
             failures=failures,
-            notices=_notices(self.loaded, self.state),
-            holds=tuple(str(problem) for problem in (*self.loaded.holding, *self.state.duplicates)),
+            pending_deletions=self.collected.pending,
+            deletions_hash=self.collected.approval,
+            notices=(*_notices(self.loaded, self.state), *self.collected.notices),
+            holds=self.holds(),
         )
 
 

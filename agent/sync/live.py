@@ -26,7 +26,8 @@ class Live:
         covered: Whether our applied fields hold everything that git has.
         fingerprint: Stands for our applied fields as they are; empty where we never applied.
         releases_replicas: Whether we own `spec.replicas` although git leaves it out.
-        owner: Whose it is where it is not ours: a Helm release or another source.
+        source: The signature of the source that applied it last; empty for none.
+        owner: The Helm release it belongs to, in words; empty for none.
     """
 
     key: ObjectKey
@@ -35,6 +36,7 @@ class Live:
     resource_version: str
     mark: str = ""
     checksum: str = ""
+    source: str = ""
     owner: str = ""
     ignored: bool = False
     controlled: bool = False
@@ -107,6 +109,7 @@ def observe(
         resource_version=version,
         mark=labels.get(SYNC_MARK, ""),
         checksum=checksum,
+        source=annotations.get(SYNC_SOURCE, ""),
         owner=_owner(labels, annotations),
         ignored=ignores_sync(policies_of(annotations)),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
@@ -126,5 +129,4 @@ def _owner(labels: Mapping[str, str], annotations: Mapping[str, str]) -> str:
     release = annotations.get("meta.helm.sh/release-name")
     if release and labels.get("app.kubernetes.io/managed-by") == "Helm":
         return f"the Helm release {annotations.get('meta.helm.sh/release-namespace', '')}/{release}"
-    source = annotations.get(SYNC_SOURCE)
-    return f"the source {source}" if source else ""
+    return ""

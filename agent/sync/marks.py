@@ -26,12 +26,27 @@ def _digest(text: str) -> str:
 class Marker:
     """Makes and recognises the marks of one source.
 
-    `source` names it towards people (`namespace/name`); `salt` and `v1_salt` go into the hashes.
+    `source` names it towards people (`namespace/name`); `salt` and `v1_salt` go into the hashes. `definition` stands
+    for the repository, branch and paths that the source is defined by now.
     """
 
     source: str
     salt: str
     v1_salt: str = ""
+    definition: str = ""
+
+    @property
+    def signature(self) -> str:
+        """The value of the annotation that names the source: `namespace/name@definition`."""
+        return f"{self.source}@{self.definition}" if self.definition else self.source
+
+    def is_same_source(self, signature: str) -> bool:
+        """Whether an object's annotation names this source, however it was defined then."""
+        return signature.partition("@")[0] == self.source
+
+    def is_orphan(self, signature: str) -> bool:
+        """Whether it names this source as it was defined before."""
+        return self.is_same_source(signature) and signature != self.signature
 
     def mark(self, key: ObjectKey) -> str:
         """The mark this object carries when it is ours: a label value of 50 characters."""
@@ -44,9 +59,10 @@ class Marker:
 
 
 def marker(namespace: str, name: str, v1_salt: str = "") -> Marker:
-    """The marker of the source `name` of the agent in `namespace`."""
+    """The marker of the source `name` of the agent in `namespace`; `v1_salt` stands for its url, branch and paths."""
     source = f"{namespace}/{name}"
-    return Marker(source, _digest(f"{_FORMULA}\n{source}"), v1_salt)
+    definition = hashlib.sha256(v1_salt.encode()).hexdigest()[:8] if v1_salt else ""
+    return Marker(source, _digest(f"{_FORMULA}\n{source}"), v1_salt, definition)
 
 
 def v1_salt(url: str, branch: str, paths: Sequence[str]) -> str:

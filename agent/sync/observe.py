@@ -16,7 +16,7 @@ from agent.model.ids import ObjectKey
 from agent.model.policies import SYNC_MARK
 from agent.model.resources import Resource
 from agent.sync.cluster import Cluster
-from agent.sync.desired import Desired
+from agent.sync.desired import Desired, Scope
 from agent.sync.live import Live, Settled, observe
 
 FORBIDDEN = 403
@@ -38,10 +38,10 @@ class Observation:
 class Observer:
     """Reads the cluster; remembers which kinds it must read namespace by namespace."""
 
-    def __init__(self, cluster: Cluster, settled: Settled, allowed: frozenset[str], pool: Executor) -> None:
+    def __init__(self, cluster: Cluster, settled: Settled, scope: Scope, pool: Executor) -> None:
         self._cluster = cluster
         self._settled = settled
-        self._allowed = allowed
+        self._scope = scope
         self._pool = pool
         self._by_namespace: set[Resource] = set()
 
@@ -49,14 +49,23 @@ class Observer:
         """Everything the cluster has of these objects, and whatever else carries our label in their kinds."""
         namespaces: dict[Resource, set[str]] = {}
         for item in desired.values():
+            if not self._scope.lists(item.resource):
+                continue
             namespaces.setdefault(item.resource, set()).add(item.key.namespace)
         found = Observation()
         self._read(found, namespaces, desired, SYNC_MARK)
         missing: dict[Resource, set[str]] = {}
         for key, item in desired.items():
-            if key not in found.live and not item.ignored and found.error_for(item) is None:
+            seen = key in found.live or item.ignored or found.error_for(item) is not None
+            if not seen and self._scope.lists(item.resource):
                 missing.setdefault(item.resource, set()).add(key.namespace)
         self._read(found, missing, desired, "")
+        return found
+
+    def marked(self, resources: Iterable[Resource]) -> Observation:
+        """Whatever carries our label in these kinds, none of which git names."""
+        found = Observation()
+        self._read(found, {resource: set(self._scope.allowed) or {""} for resource in resources}, {}, SYNC_MARK)
         return found
 
     def _read(
@@ -94,7 +103,7 @@ class Observer:
     def _scopes(self, resource: Resource, wanted: set[str]) -> list[str]:
         if not resource.namespaced:
             return [""]
-        if self._allowed or resource in self._by_namespace:
+        if self._scope.allowed or resource in self._by_namespace:
             return sorted(wanted)
         return [""]
 

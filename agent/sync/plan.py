@@ -62,8 +62,11 @@ def _step(item: Desired, live: Live | None, marker: Marker) -> Step:
         return Step(item, Verb.APPLY, "is not in the cluster")
     if live.ignored:
         return Step(item, Verb.IGNORE, "ignored in the cluster", live)
-    if live.owner and live.owner != f"the source {marker.source}":
-        return Step(item, Verb.REFUSE, f"belongs to {live.owner}", live)
+    owner = live.owner or (
+        f"the source {live.source}" if live.source and not marker.is_same_source(live.source) else ""
+    )
+    if owner:
+        return Step(item, Verb.REFUSE, f"belongs to {owner}", live)
     if live.checksum != item.checksum:
         return Step(item, Verb.APPLY, "differs from git", live)
     if not live.covered:

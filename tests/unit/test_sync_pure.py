@@ -310,8 +310,8 @@ def live(item, **changes):
         ({"checksum": "old"}, Verb.APPLY),
         ({"mark": "", "checksum": ""}, Verb.APPLY),
         ({"ignored": True, "covered": False}, Verb.IGNORE),
-        ({"owner": "the source flux/default"}, Verb.KEEP),
-        ({"owner": "the source flux/other"}, Verb.REFUSE),
+        ({"source": "flux/default@1234"}, Verb.KEEP),
+        ({"source": "flux/other@1234"}, Verb.REFUSE),
         ({"owner": "the Helm release demo/web"}, Verb.REFUSE),
     ],
 )

@@ -1,0 +1,64 @@
+"""`flux-agent`: parse the flags, build the settings, run, return the exit code.
+
+Exit codes: 0 after SIGTERM or SIGINT, 1 when a thread crashed or did not end in time, 2 for wrong usage.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from agent import flags
+from agent.model.errors import UsageError
+
+GRACE = 25.0
+"""Seconds to finish the running step in; Kubernetes kills a pod after 30."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the agent until it is told to end."""
+    try:
+        settings = flags.parse(sys.argv[1:] if argv is None else argv, os.environ)
+    except flags.HelpRequested:
+        sys.stdout.write(flags.help_text())
+        return 0
+    except flags.VersionRequested:
+        sys.stdout.write(f"{version()}\n")
+        return 0
+    except UsageError as error:
+        sys.stderr.write(f"Error: {error}\nRun 'flux-agent --help' for usage.\n")
+        return 2
+    return _run(settings)
+
+
+def _run(settings: flags.Settings) -> int:
+    from agent import telemetry  # noqa: PLC0415 # help and usage errors need none of this
+    from agent.wiring import Agent  # noqa: PLC0415
+
+    telemetry.configure(settings.log_format)
+    log = telemetry.logger("agent")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    for notice in settings.notices:
+        log.warning(notice)
+    try:
+        agent = Agent(settings, stop)
+    except UsageError as error:
+        log.error("cannot start", error=str(error))  # noqa: TRY400 # the sentence says it all
+        return 2
+    return 0 if agent.run(GRACE) else 1
+
+
+def version() -> str:
+    """The version of the installed package."""
+    from importlib.metadata import version as of  # noqa: PLC0415
+
+    return of("kubectl-flux")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Garbage collection: finding what left git, asking `prune` about it, and deleting what may go.
+
+Every sync looks at the kinds that git has or had since the start. Every listable kind is looked at in the first sync
+and hourly after that, so that a kind that left git while nobody ran is found too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import groupby
+
+from agent.model.errors import ClusterError, FluxError, StoppedError
+from agent.model.ids import ObjectKey
+from agent.model.resources import Failure, Resource
+from agent.model.status import PendingDeletion
+from agent.settings import SyncSettings
+from agent.sync.cluster import Cluster, Kinds
+from agent.sync.desired import Scope
+from agent.sync.live import Live
+from agent.sync.marks import Marker
+from agent.sync.observe import FORBIDDEN, Observation, Observer
+from agent.sync.prune import Candidate, Circumstances, Pruning, decide, limit
+from agent.sync.ranks import rank_of
+
+EVERYTHING_EVERY = 3600.0
+"""Seconds between looks at every kind of the cluster."""
+_GONE = frozenset({404, 409})
+"""Already deleted, or another object of that name by now: nothing of ours is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What garbage collection did and what it left."""
+
+    deleted: int = 0
+    failures: tuple[Failure, ...] = ()
+    pending: tuple[PendingDeletion, ...] = ()
+    approval: str = ""
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a sync knows when it comes to collecting: what git names, what was seen, and why deletions must wait."""
+
+    kinds: Kinds
+    named: frozenset[ObjectKey]
+    observed: Observation
+    holds: str
+    approved: str
+    expired: Callable[[], bool]
+
+
+class Collector:
+    """Deletes what this source created and git no longer has; used by one thread."""
+
+    def __init__(
+        self, cluster: Cluster, observer: Observer, marker: Marker, settings: SyncSettings, pool: Executor
+    ) -> None:
+        self._cluster = cluster
+        self._observer = observer
+        self._marker = marker
+        self._settings = settings
+        self._pool = pool
+        self._limit = limit(settings.deletion_limit)
+        self._seen: set[Resource] = set()
+        self._everything_at = 0.0
+
+    def collect(self, left: Left, scope: Scope) -> Collected:
+        """Find, decide, delete."""
+        in_git = {live.resource for live in left.observed.live.values()}
+        others = self._kinds_to_look_at(left.kinds, in_git, scope)
+        observed = self._observer.marked(others)
+        everything = [*left.observed.live.values(), *observed.live.values()]
+        ours = [live for live in everything if self._marker.is_ours(live.key, live.mark) and not live.controlled]
+        candidates = [
+            Candidate(live, self._marker.is_orphan(live.source))
+            for live in ours
+            if live.key not in left.named and not live.ignored and scope.allows(live.resource, live.key)
+        ]
+        pruning = decide(candidates, self._circumstances(left, len(ours)))
+        self._seen |= {live.resource for live in ours}
+        return self._perform(pruning, left.expired, _notices(observed))
+
+    def _circumstances(self, left: Left, owned: int) -> Circumstances:
+        return Circumstances(
+            self._limit,
+            frozenset(self._settings.held_kinds),
+            left.holds,
+            self._settings.garbage_collection_dry,
+            owned,
+            left.approved,
+        )
+
+    def _kinds_to_look_at(self, kinds: Kinds, in_git: set[Resource], scope: Scope) -> list[Resource]:
+        """The kinds beside those in git: what was ours before, or from time to time everything."""
+        looked = {(resource.group, resource.kind) for resource in in_git}
+        wanted: Iterable[Resource] = self._seen
+        if not self._everything_at or time.monotonic() - self._everything_at > EVERYTHING_EVERY:
+            self._everything_at = time.monotonic()
+            wanted = kinds.preferred
+        return [
+            resource
+            for resource in wanted
+            if (resource.group, resource.kind) not in looked
+            and {"list", "delete"} <= resource.verbs
+            and scope.lists(resource)
+        ]
+
+    def _perform(self, pruning: Pruning, expired: Callable[[], bool], notices: tuple[str, ...]) -> Collected:
+        """Delete rank after rank; what a rank holds goes at once."""
+        results: list[Failure | PendingDeletion | None] = []
+        for _, rank in groupby(pruning.delete, lambda live: rank_of(live.key.group, live.key.kind)):
+            results += self._pool.map(lambda live: self._delete(live, expired), rank)
+        left = [item for item in results if isinstance(item, PendingDeletion)]
+        failures = [item for item in results if isinstance(item, Failure)]
+        return Collected(
+            deleted=len(results) - len(left) - len(failures),
+            failures=tuple(failures),
+            pending=(*pruning.pending, *left),
+            approval=pruning.approval,
+            notices=notices,
+        )
+
+    def _delete(self, live: Live, expired: Callable[[], bool]) -> Failure | PendingDeletion | None:
+        name = str(live.key)
+        if expired():
+            return PendingDeletion(name, "not reached in time; the next sync goes on", live.uid)
+        try:
+            self._cluster.delete(live.resource.path(live.key.namespace, live.key.name), uid=live.uid)
+        except StoppedError:
+            return PendingDeletion(name, "not reached: the agent is shutting down", live.uid)
+        except ClusterError as error:
+            if error.status in _GONE:
+                return None
+            return Failure(name, f"could not be deleted: {error.message}", key=live.key)
+        except FluxError as error:
+            return Failure(name, f"could not be deleted: {error.message}", key=live.key)
+        return None
+
+
+def _notices(observed: Observation) -> tuple[str, ...]:
+    """What could not be listed holds only its own deletions; forbidden kinds are told as such."""
+    found = []
+    for (resource, scope), error in observed.unreadable.items():
+        where = f" in {scope}" if scope else ""
+        verb = "may not be listed" if error.status == FORBIDDEN else "could not be listed"
+        found.append(
+            f"{resource.plural}{'.' + resource.group if resource.group else ''}{where} {verb}; none are deleted"
+        )
+    return tuple(sorted(found))

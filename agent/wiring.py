@@ -1,0 +1,148 @@
+"""The composition root: the only place that constructs IO, and hands each part just what it needs."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent import telemetry
+from agent.api.jobs import Jobs
+from agent.api.server import ApiServer, Health
+from agent.api.service import FluxService
+from agent.board import Board
+from agent.cluster.client import ApiClient
+from agent.cluster.connection import Connection, default_namespace, own_namespace
+from agent.cluster.secrets import SecretMarker
+from agent.cluster.workloads import WorkloadWatcher
+from agent.git.mirror import Mirror
+from agent.git.state import TagMarker
+from agent.git.url import redacted
+from agent.loop.cluster_lane import ClusterLane, ClusterOptions
+from agent.loop.git_lane import GitLane
+from agent.loop.messages import Parts
+from agent.loop.ports import SyncMarker
+from agent.model.status import RepositoryStatus, Status
+from agent.model.workloads import WorkloadSnapshot
+from agent.settings import Settings
+from agent.supervisor import Supervisor
+from agent.sync.desired import Scope
+from agent.sync.engine import SyncEngine
+from agent.sync.marks import marker, v1_salt
+
+SOURCE = "default"
+"""The name of the source that the flags describe; several named ones can stand beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Where the API reads from: the board of the lanes, and the watches."""
+
+    board: Board
+    watcher: WorkloadWatcher
+
+    def status(self) -> Status:
+        """How things stand."""
+        return self.board.status()
+
+    def workloads(self) -> WorkloadSnapshot:
+        """The workloads of the cluster."""
+        return self.watcher.snapshot()
+
+
+class Agent:
+    """Everything that runs, assembled from the settings."""
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        """Assemble; nothing is started and nothing is asked of git or the cluster yet.
+
+        Raises:
+            UsageError: The settings name a cluster that cannot be used.
+        """
+        self._stop = stop
+        self._log = telemetry.logger("agent")
+        self._connection = Connection(settings.cluster)
+        self._metrics = telemetry.Metrics()
+        self._board = Board(_repository(settings))
+        client = ApiClient(self._connection, stop)
+        self._watcher = WorkloadWatcher(client, settings.cluster.allowed_namespaces, stop)
+        self._git, self._cluster, self._engine = self._lanes(settings, client)
+        jobs = Jobs(self._git.request, self._metrics)
+        service = FluxService(Reads(self._board, self._watcher), jobs)
+        self._server = ApiServer(service, settings.api, self._health, self._metrics.render, stop)
+        self._supervisor = self._threads()
+
+    def run(self, grace: float) -> bool:
+        """Run until the stop event is set; whether it ended in order within `grace` seconds of that."""
+        self._server.start()
+        self._supervisor.start()
+        self._log.info("started", **{name: str(port) for name, port in self._server.ports().items()})
+        late = self._supervisor.wait(grace)
+        self._server.stop()
+        self._engine.close()
+        self._connection.close()
+        if late:
+            self._log.warning("some threads did not end in time", threads=", ".join(late))
+        return not late and not self._supervisor.crashed
+
+    def _lanes(self, settings: Settings, client: ApiClient) -> tuple[GitLane, ClusterLane, SyncEngine]:
+        stop, namespace = self._stop, default_namespace(settings.cluster)
+        home = own_namespace(settings.cluster.namespace)
+        mirror = Mirror(settings.git, _cache_folder(settings) / "mirror.git", stop)
+        sync_marker: SyncMarker = TagMarker(mirror, settings.git)
+        if settings.sync.state == "secret":
+            sync_marker = SecretMarker(client, home, settings.cluster.secret_name)
+        salt = v1_salt(settings.git.url, settings.git.branch, settings.git.paths)
+        engine = SyncEngine(
+            client,
+            marker(home, SOURCE, salt),
+            Scope(namespace, frozenset(settings.cluster.allowed_namespaces), settings.cluster.excluded_resources),
+            settings.sync,
+            stop,
+        )
+        git = GitLane(self._parts("git"), mirror, sync_marker, settings.git.poll_interval)
+        options = ClusterOptions(settings.sync.interval, settings.git.paths, namespace)
+        cluster = ClusterLane(self._parts("sync"), mirror, engine, options)
+        git.feed(cluster.inbox)
+        cluster.feed(git.inbox.put)
+        return git, cluster, engine
+
+    def _parts(self, component: str) -> Parts:
+        return Parts(self._board, telemetry.logger(component), self._metrics, self._stop)
+
+    def _threads(self) -> Supervisor:
+        supervisor = Supervisor(self._stop, self._crashed)
+        supervisor.add("git-lane", self._git.run, self._git.inbox.wake)
+        supervisor.add("cluster-lane", self._cluster.run, self._cluster.inbox.wake)
+        for name, loop in self._watcher.loops():
+            supervisor.add(name, loop)
+        return supervisor
+
+    def _crashed(self, name: str, trace: str) -> None:
+        self._log.error("a thread crashed; the agent stops", thread=name, trace=trace)
+
+    def _health(self) -> Health:
+        """Ready once the workloads have been listed: git may be missing, the API answers all the same."""
+        return Health(alive=not self._supervisor.crashed, ready=self._watcher.ready())
+
+
+def _repository(settings: Settings) -> RepositoryStatus:
+    git = settings.git
+    return RepositoryStatus(
+        url=redacted(git.url) if git.url else "",
+        branch=git.branch,
+        paths=git.paths,
+        read_only=git.readonly,
+        error="" if git.url else "no git repository is configured; name one with --git-url",
+        sync_tag=git.sync_tag if settings.sync.state == "git" else "",
+    )
+
+
+def _cache_folder(settings: Settings) -> Path:
+    """Where the mirror lives: the given folder, else one of its own among the temporary files."""
+    if settings.cache_dir:
+        folder = Path(settings.cache_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    return Path(tempfile.mkdtemp(prefix="flux-agent-"))
