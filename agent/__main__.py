@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 from agent import flags
 from agent.model.errors import UsageError
+from agent.settings import Settings
+from agent.version import version
 
 GRACE = 25.0
 """Seconds to finish the running step in; Kubernetes kills a pod after 30."""
@@ -34,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(settings)
 
 
-def _run(settings: flags.Settings) -> int:
+def _run(settings: Settings) -> int:
     from agent import telemetry  # noqa: PLC0415 # help and usage errors need none of this
     from agent.wiring import Agent  # noqa: PLC0415
 
@@ -46,18 +48,10 @@ def _run(settings: flags.Settings) -> int:
     for notice in settings.notices:
         log.warning(notice)
     try:
-        agent = Agent(settings, stop)
+        return 0 if Agent(settings, stop).run(GRACE) else 1
     except UsageError as error:
         log.error("cannot start", error=str(error))  # noqa: TRY400 # the sentence says it all
         return 2
-    return 0 if agent.run(GRACE) else 1
-
-
-def version() -> str:
-    """The version of the installed package."""
-    from importlib.metadata import version as of  # noqa: PLC0415
-
-    return of("kubectl-flux")
 
 
 if __name__ == "__main__":

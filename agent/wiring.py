@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent import telemetry
+from agent.api.http import Health
 from agent.api.jobs import Jobs
-from agent.api.server import ApiServer, Health
-from agent.api.service import FluxService
+from agent.api.server import ApiServer
+from agent.api.service import Service
 from agent.board import Board
 from agent.cluster.client import ApiClient
 from agent.cluster.connection import Connection, default_namespace, own_namespace
@@ -30,6 +31,7 @@ from agent.supervisor import Supervisor
 from agent.sync.desired import Scope
 from agent.sync.engine import SyncEngine
 from agent.sync.marks import marker, v1_salt
+from agent.version import version
 
 SOURCE = "default"
 """The name of the source that the flags describe; several named ones can stand beside it."""
@@ -66,10 +68,11 @@ class Agent:
         self._metrics = telemetry.Metrics()
         self._board = Board(_repository(settings))
         client = ApiClient(self._connection, stop)
+        self._interrupt = client.interrupt
         self._watcher = WorkloadWatcher(client, settings.cluster.allowed_namespaces, stop)
         self._git, self._cluster, self._engine = self._lanes(settings, client)
-        jobs = Jobs(self._git.request, self._metrics)
-        service = FluxService(Reads(self._board, self._watcher), jobs)
+        jobs = Jobs(self._git.request, observer=self._metrics)
+        service = Service(Reads(self._board, self._watcher), jobs, version())
         self._server = ApiServer(service, settings.api, self._health, self._metrics.render, stop)
         self._supervisor = self._threads()
 
@@ -77,7 +80,7 @@ class Agent:
         """Run until the stop event is set; whether it ended in order within `grace` seconds of that."""
         self._server.start()
         self._supervisor.start()
-        self._log.info("started", **{name: str(port) for name, port in self._server.ports().items()})
+        self._log.info("started", http_port=self._server.http_port, grpc_port=self._server.grpc_port)
         late = self._supervisor.wait(grace)
         self._server.stop()
         self._engine.close()
@@ -116,7 +119,7 @@ class Agent:
         supervisor.add("git-lane", self._git.run, self._git.inbox.wake)
         supervisor.add("cluster-lane", self._cluster.run, self._cluster.inbox.wake)
         for name, loop in self._watcher.loops():
-            supervisor.add(name, loop)
+            supervisor.add(name, loop, self._interrupt)
         return supervisor
 
     def _crashed(self, name: str, trace: str) -> None:
@@ -124,7 +127,7 @@ class Agent:
 
     def _health(self) -> Health:
         """Ready once the workloads have been listed: git may be missing, the API answers all the same."""
-        return Health(alive=not self._supervisor.crashed, ready=self._watcher.ready())
+        return Health(live=not self._supervisor.crashed, ready=self._watcher.ready())
 
 
 def _repository(settings: Settings) -> RepositoryStatus:

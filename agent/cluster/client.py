@@ -7,9 +7,11 @@ from `Resource.path`.
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -56,6 +58,8 @@ class ApiClient:
     def __init__(self, connection: Connection, stop: threading.Event) -> None:
         self._connection = connection
         self._stop = stop
+        self._watches: set[urllib3.BaseHTTPResponse] = set()
+        self._watches_lock = threading.Lock()
         self._catalog_lock = threading.Lock()
         self._catalog: Catalog | None = None
         self._catalog_at = 0.0
@@ -199,16 +203,29 @@ class ApiClient:
             )
         except urllib3.exceptions.HTTPError as error:
             raise ClusterError(f"the API server cannot be reached: {error}") from error
+        with self._watches_lock:
+            self._watches.add(response)
         try:
             if response.status >= 300:
                 request = Request("GET", path)
                 raise _refusal(request, response.status, response.headers, response.read(MAX_BODY))
             yield from _lines(response)
-        except urllib3.exceptions.HTTPError as error:
+        except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise ClusterError(f"the watch of {path} broke: {error}") from error
         finally:
+            with self._watches_lock:
+                self._watches.discard(response)
             response.close()
             response.release_conn()
+
+    def interrupt(self) -> None:
+        """End every watch at once, for shutdown: its reader finds the connection closed."""
+        with self._watches_lock:
+            for response in self._watches:
+                sock = getattr(response.connection, "sock", None)
+                if sock is not None:
+                    with suppress(OSError):
+                        sock.shutdown(socket.SHUT_RDWR)
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,85 @@
+"""Namespaces and agents for the tests on the real control plane: each test module has its own."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+
+import pytest
+from controlplane.deployed import DeployedAgent
+from controlplane.plane import tail
+
+_agents = pytest.StashKey[list[DeployedAgent]]()
+
+
+def pytest_configure(config):
+    """Keeps the agents of this run, so that a failed test can show what they said."""
+    config.stash[_agents] = []
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Adds the logs of the agents that are deployed to the report of a failed test."""
+    report = yield
+    if report.failed:
+        for agent in item.config.stash[_agents]:
+            if agent.log.exists():
+                report.sections.append((f"log of flux-agent in {agent.namespace}", tail(agent.log, 100)))
+    return report
+
+
+@pytest.fixture(scope="module")
+def prefix(request):
+    """The start of every namespace's name in this module, unlike any other's."""
+    module = request.module.__name__.removeprefix("test_").replace("_", "-")
+    return f"{module[:30]}-{secrets.token_hex(3)}"
+
+
+@pytest.fixture(scope="module")
+def new_namespace(plane, prefix):
+    """A function that makes a namespace of this module and returns its name; all are deleted with the module."""
+    names = []
+
+    def make(suffix: str = "") -> str:
+        name = f"{prefix}-{suffix or len(names)}"
+        plane.kubectl("create", "namespace", name)
+        names.append(name)
+        return name
+
+    yield make
+    if names:
+        plane.kubectl("delete", "namespace", "--wait=false", *names)
+
+
+@pytest.fixture
+def namespace(new_namespace):
+    """A namespace for this test alone."""
+    return new_namespace()
+
+
+@pytest.fixture(scope="module")
+def start_agent(plane, prefix, request, tmp_path_factory):
+    """A function that deploys and starts an agent with the given flags; each is asked to end well with the module.
+
+    `start_agent("--git-url=…", "--auth=none", env={…}) -> DeployedAgent`
+    """
+    deployed = request.config.stash[_agents]
+    numbers = itertools.count()
+    own = []
+
+    def start(*flags: str, env=None) -> DeployedAgent:
+        agent = DeployedAgent(plane, tmp_path_factory.mktemp("agent"), f"{prefix}-flux{next(numbers)}")
+        own.append(agent)
+        deployed.append(agent)
+        return agent.start(*flags, env=env)
+
+    yield start
+    errors = []
+    for agent in own:
+        try:
+            agent.remove()
+        except Exception as error:  # noqa: BLE001  # every agent is removed before the first fault is told
+            errors.append(error)
+    deployed[:] = [agent for agent in deployed if agent not in own]
+    if errors:
+        raise ExceptionGroup("Agents did not end well.", errors)
