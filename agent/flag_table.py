@@ -310,6 +310,13 @@ _CLUSTER = _group(
 _KEY = _group(
     "Deploy key",
     Flag(
+        "k8s-agent-namespace",
+        "string",
+        "namespace the agent belongs to: it has the Secret, and marks what the agent creates; if empty, the pod's own, "
+        "else flux",
+        target="cluster.namespace",
+    ),
+    Flag(
         "k8s-secret-name",
         "string",
         "Secret with the deploy key, and with the sync state if --sync-state=secret",

@@ -48,7 +48,7 @@ class ClusterSettings:
     allowed_namespaces: tuple[str, ...] = ()
     default_namespace: str = ""
     excluded_resources: tuple[str, ...] = ("*metrics.k8s.io/*", "webhook.certmanager.k8s.io/*", "v1/Event")
-    namespace: str = "flux"
+    namespace: str = ""
     secret_name: str = "flux-git-deploy"  # noqa: S105 # the name of a Secret, not a secret
 
 

@@ -91,7 +91,7 @@ class Agent:
 
     def _lanes(self, settings: Settings, client: ApiClient) -> tuple[GitLane, ClusterLane, SyncEngine]:
         stop, namespace = self._stop, default_namespace(settings.cluster)
-        home = own_namespace(settings.cluster.namespace)
+        home = settings.cluster.namespace or own_namespace("flux")
         mirror = Mirror(settings.git, _cache_folder(settings) / "mirror.git", stop)
         sync_marker: SyncMarker = TagMarker(mirror, settings.git)
         if settings.sync.state == "secret":

@@ -77,7 +77,8 @@ class ClusterLane:
             report = SyncReport(revision, time.time(), error=str(error))
             loaded = Loaded(())
         else:
-            report = self._engine.sync(SyncRequest(revision, loaded))
+            approved = frozenset(ticket.allow_deletions for ticket in tickets if ticket.allow_deletions)
+            report = self._engine.sync(SyncRequest(revision, loaded, approved))
             report = replace(report, failures=self._blamed(revision, report.failures))
         # What was not reached is continued at once; everything else waits for the clock.
         self._state.next_sync = time.monotonic() + (0.0 if report.remaining else self._options.interval)

@@ -16,6 +16,10 @@ class SyncTicket(Protocol):
     A job that has ended does not change any more: what is told of it after that is dropped.
     """
 
+    @property
+    def allow_deletions(self) -> str:
+        """The hash of the held deletions that whoever asked has approved; empty for none."""
+
     def running(self, progress: SyncProgress) -> None:
         """The sync has begun, or has come further."""
 

@@ -47,10 +47,11 @@ class Left:
     """What a sync knows when it comes to collecting: what git names, what was seen, and why deletions must wait."""
 
     kinds: Kinds
+    in_git: frozenset[Resource]
     named: frozenset[ObjectKey]
     observed: Observation
     holds: str
-    approved: str
+    approved: frozenset[str]
     expired: Callable[[], bool]
 
 
@@ -71,8 +72,7 @@ class Collector:
 
     def collect(self, left: Left, scope: Scope) -> Collected:
         """Find, decide, delete."""
-        in_git = {live.resource for live in left.observed.live.values()}
-        others = self._kinds_to_look_at(left.kinds, in_git, scope)
+        others = self._kinds_to_look_at(left.kinds, left.in_git, scope)
         observed = self._observer.marked(others)
         everything = [*left.observed.live.values(), *observed.live.values()]
         ours = [live for live in everything if self._marker.is_ours(live.key, live.mark) and not live.controlled]
@@ -82,7 +82,7 @@ class Collector:
             if live.key not in left.named and not live.ignored and scope.allows(live.resource, live.key)
         ]
         pruning = decide(candidates, self._circumstances(left, len(ours)))
-        self._seen |= {live.resource for live in ours}
+        self._seen |= left.in_git | {live.resource for live in ours}
         return self._perform(pruning, left.expired, _notices(observed))
 
     def _circumstances(self, left: Left, owned: int) -> Circumstances:
@@ -95,7 +95,7 @@ class Collector:
             left.approved,
         )
 
-    def _kinds_to_look_at(self, kinds: Kinds, in_git: set[Resource], scope: Scope) -> list[Resource]:
+    def _kinds_to_look_at(self, kinds: Kinds, in_git: frozenset[Resource], scope: Scope) -> list[Resource]:
         """The kinds beside those in git: what was ours before, or from time to time everything."""
         looked = {(resource.group, resource.kind) for resource in in_git}
         wanted: Iterable[Resource] = self._seen

@@ -99,6 +99,11 @@ class DesiredState:
     named: frozenset[ObjectKey] = frozenset()
     """Everything that git names, whatever became of it: none of it has left git."""
 
+    @property
+    def resources(self) -> frozenset[Resource]:
+        """The kinds of these objects."""
+        return frozenset(item.resource for item in self.objects)
+
 
 class DesiredBuilder:
     """Builds desired states, remembering each object's bytes from one revision to the next."""

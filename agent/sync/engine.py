@@ -35,11 +35,11 @@ _CRD_PAUSE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """What to sync: the revision, what it holds, and the hash of held deletions that somebody approved."""
+    """What to sync: the revision, what it holds, and the hashes of held deletions that were approved."""
 
     revision: str
     loaded: Loaded
-    approved: str = ""
+    approved: frozenset[str] = frozenset()
 
 
 class SyncEngine:
@@ -86,7 +86,15 @@ class SyncEngine:
         run.applied += self._applier.apply(run.plan.ranks(), run.expired)
         self._remember(run)
         if self._settings.garbage_collection:
-            left = Left(run.kinds, run.state.named, observed, run.deletions_held(), run.approved, run.expired)
+            left = Left(
+                run.kinds,
+                run.state.resources,
+                run.state.named,
+                observed,
+                run.deletions_held(),
+                run.approved,
+                run.expired,
+            )
             run.collected = self._collector.collect(left, self._scope)
 
     def _observe(self, run: _Run) -> Observation:

@@ -78,7 +78,7 @@ class Circumstances:
         holds: Why nothing may be deleted now; empty where it may.
         dry_run: Whether deletions are only told.
         owned: How many objects of the source the cluster holds.
-        approved: The hash somebody approved; empty for none.
+        approved: The hashes that were approved.
     """
 
     limit: Limit
@@ -86,7 +86,7 @@ class Circumstances:
     holds: str = ""
     dry_run: bool = False
     owned: int = 0
-    approved: str = ""
+    approved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def decide(candidates: Iterable[Candidate], circumstances: Circumstances) -> Pru
         by_themselves += [(item, reason) for item in rest]
         rest = []
     approval = approval_hash(item.live.uid for item, _ in by_themselves) if by_themselves else ""
-    if approval and circumstances.approved == approval:
+    if approval in circumstances.approved:
         rest += [item for item, _ in by_themselves]
         by_themselves, approval = [], ""
     waiting = tuple(_pending(item, reason) for item, reason in by_themselves)

@@ -1,0 +1,1 @@
+"""The plugin's commands, one module per verb family; `root` puts them together."""

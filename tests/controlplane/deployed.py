@@ -86,6 +86,7 @@ class DeployedAgent:
             f"--listen={self.listen}",
             f"--listen-grpc={self.listen_grpc}",
             f"--cache-dir={self.folder / 'cache'}",
+            f"--k8s-agent-namespace={self.namespace}",
         ]
         self._process = self.plane.popen(
             [PROGRAMS / "flux-agent", *place, *flags],

@@ -233,8 +233,10 @@ class Rollout(_message.Message):
     def __init__(self, desired: _Optional[int] = ..., updated: _Optional[int] = ..., ready: _Optional[int] = ..., available: _Optional[int] = ..., outdated: _Optional[int] = ..., messages: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SyncRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("allow_deletions",)
+    ALLOW_DELETIONS_FIELD_NUMBER: _ClassVar[int]
+    allow_deletions: str
+    def __init__(self, allow_deletions: _Optional[str] = ...) -> None: ...
 
 class SyncResponse(_message.Message):
     __slots__ = ("job_id",)

@@ -1,0 +1,156 @@
+"""Model values into messages of the contract. Pure, one function for each kind of value."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from agent.api.views import Row
+from agent.model.resources import Failure
+from agent.model.status import Job, JobState, PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
+from agent.model.workloads import Rollout, WorkloadSnapshot
+from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
+
+_STATES = {
+    JobState.QUEUED: pb.JOB_STATE_QUEUED,
+    JobState.RUNNING: pb.JOB_STATE_RUNNING,
+    JobState.SUCCEEDED: pb.JOB_STATE_SUCCEEDED,
+    JobState.FAILED: pb.JOB_STATE_FAILED,
+}
+
+
+def repository(value: RepositoryStatus) -> pb.Repository:
+    """The repository that is followed."""
+    return pb.Repository(
+        url=value.url,
+        branch=value.branch,
+        paths=value.paths,
+        read_only=value.read_only,
+        ready=value.ready,
+        error=value.error,
+        sync_tag=value.sync_tag,
+    )
+
+
+def status(value: Status, snapshot: WorkloadSnapshot) -> pb.GetStatusResponse:
+    """How the cluster stands to git."""
+    report = value.last_sync
+    return pb.GetStatusResponse(
+        repository=repository(value.repository),
+        revision_seen=value.revision_seen,
+        seen_at=timestamp(value.seen_at),
+        revision_applied=value.revision_applied,
+        revision_marked=value.revision_marked,
+        marker_error=value.marker_error,
+        last_sync=summary(report) if report else None,
+        failures=map(failure, report.failures if report else ()),
+        pending_deletions=map(pending_deletion, report.pending_deletions if report else ()),
+        deletions_hash=report.deletions_hash if report else "",
+        notices=(*(report.notices if report else ()), *snapshot.notices),
+        workloads_as_of=timestamp(snapshot.as_of),
+    )
+
+
+def summary(report: SyncReport) -> pb.SyncSummary:
+    """One sync in numbers."""
+    return pb.SyncSummary(
+        revision=report.revision,
+        started_at=timestamp(report.started_at),
+        duration=duration(report.duration),
+        objects=report.objects,
+        applied=report.applied,
+        unchanged=report.unchanged,
+        ignored=report.ignored,
+        deleted=report.deleted,
+        failed=len(report.failures),
+        remaining=report.remaining,
+        error=report.error,
+    )
+
+
+def failure(value: Failure) -> pb.Failure:
+    """One object or file that failed, with its blame."""
+    return pb.Failure(
+        object=value.object_id,
+        path=value.origin.path if value.origin else "",
+        line=value.origin.line if value.origin else 0,
+        reason=value.reason,
+        commit=value.commit,
+        author=value.author,
+    )
+
+
+def pending_deletion(value: PendingDeletion) -> pb.PendingDeletion:
+    """An object that waits for its deletion."""
+    return pb.PendingDeletion(object=value.object_id, reason=value.reason)
+
+
+def workload(row: Row) -> pb.Workload:
+    """One workload of a list."""
+    value = row.workload
+    return pb.Workload(
+        id=str(value.id),
+        containers=[pb.Container(name=item.name, image=item.image, init=item.init) for item in value.containers],
+        read_only=row.read_only,
+        status=value.status,
+        rollout=rollout(value.rollout),
+        sync_error=row.sync_error,
+        antecedent=value.antecedent,
+        labels=value.labels,
+        automated=row.automated,
+        locked=row.locked,
+        ignore=row.ignore,
+        policies=row.policies,
+    )
+
+
+def rollout(value: Rollout) -> pb.Rollout:
+    """Numbers of a rollout."""
+    return pb.Rollout(
+        desired=value.desired,
+        updated=value.updated,
+        ready=value.ready,
+        available=value.available,
+        outdated=value.outdated,
+        messages=value.messages,
+    )
+
+
+def job(value: Job) -> pb.Job:
+    """How a job stands."""
+    return pb.Job(
+        id=value.id,
+        version=value.version,
+        state=_STATES[value.state],
+        created_at=timestamp(value.created_at),
+        error=value.error,
+        hint=value.hint,
+        sync=sync_job(value.sync) if value.sync else None,
+    )
+
+
+def sync_job(value: SyncProgress) -> pb.SyncJob:
+    """What a sync has come to."""
+    report = value.report
+    return pb.SyncJob(
+        url=value.url,
+        branch=value.branch,
+        revision=value.revision,
+        summary=summary(report) if report else None,
+        failures=map(failure, report.failures if report else ()),
+        pending_deletions=map(pending_deletion, report.pending_deletions if report else ()),
+        deletions_hash=report.deletions_hash if report else "",
+        marker_error=value.marker_error,
+    )
+
+
+def timestamp(seconds: float) -> Timestamp | None:
+    """A moment in Unix seconds; 0 stands for never and is left out."""
+    whole, part = divmod(round(seconds * 1_000_000), 1_000_000)
+    return Timestamp(seconds=whole, nanos=part * 1_000) if seconds else None
+
+
+def duration(seconds: float) -> Duration:
+    """A length of time in seconds, not negative."""
+    whole, part = divmod(round(max(seconds, 0.0) * 1_000_000), 1_000_000)
+    return Duration(seconds=whole, nanos=part * 1_000)

@@ -1,0 +1,117 @@
+"""The API's servers: what is served where, how it starts and how it stops.
+
+    --listen           waitress   Connect and gRPC-Web, /healthz, /readyz, /metrics
+    --listen-grpc      grpcio     native gRPC, health, reflection
+    --listen-metrics   waitress   /metrics, which then is only here
+
+Calls that wait (streams, long polls) hold at most half of a front's threads: the probes and metrics always find one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from agent import telemetry
+from agent.api.auth import authorizer
+from agent.api.call import Slots
+from agent.api.connect import ConnectFront
+from agent.api.http import Health, Page, Router, metrics_only, metrics_page, probe
+from agent.api.listen import Address
+from agent.api.native import NativeFront
+from agent.api.service import Service
+from agent.api.web import WebServer
+from agent.settings import ApiSettings
+
+HTTP_THREADS = 32
+"""Threads of `--listen`: 16 may wait, which is more people than watch one agent at a time; the rest answers in
+milliseconds. A thread that has done nothing yet costs about 30 KB."""
+
+_METRICS_THREADS = 2
+
+GRACE = 1.0
+"""Seconds that running calls have to end when the agent stops; streams look every half second."""
+
+_log = telemetry.logger("api")
+
+
+class ApiServer:
+    """Everything the agent serves.
+
+    Args:
+        service: Answers the calls.
+        settings: Where to listen and whom to trust.
+        health: How the agent is.
+        metrics_body: The metrics in Prometheus' text format.
+        stop: Set when the agent is shutting down.
+
+    Raises:
+        UsageError: An address or the mode of authentication makes no sense.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        settings: ApiSettings,
+        health: Callable[[], Health],
+        metrics_body: Callable[[], bytes],
+        stop: threading.Event,
+    ) -> None:
+        self._settings = settings
+        authorize = authorizer(settings.auth)
+        metrics = metrics_page(metrics_body)
+        pages: dict[str, Page] = {
+            "/healthz": probe(health, lambda state: state.live),
+            "/readyz": probe(health, lambda state: state.ready),
+        }
+        if not settings.listen_metrics:
+            pages["/metrics"] = metrics
+        connect = ConnectFront(service, authorize, Slots(HTTP_THREADS // 2), stop)
+        self._http = WebServer("api-http", Router(connect.path, connect, pages), HTTP_THREADS, stop)
+        self._metrics = WebServer("api-metrics", metrics_only(metrics), _METRICS_THREADS, stop)
+        self._native = NativeFront(service, authorize, stop, lambda: health().ready)
+
+    @property
+    def http_port(self) -> int:
+        """The port of `--listen`."""
+        return self._http.port
+
+    @property
+    def grpc_port(self) -> int:
+        """The port of `--listen-grpc`."""
+        return self._native.port
+
+    @property
+    def metrics_port(self) -> int:
+        """The port of `--listen-metrics`; 0 where there is none of its own."""
+        return self._metrics.port
+
+    def start(self) -> None:
+        """Listen and serve on every address, in threads of their own.
+
+        Raises:
+            UsageError: An address cannot be listened on; nothing is served then.
+        """
+        settings = self._settings
+        try:
+            self._http.start(Address.parse("listen", settings.listen))
+            self._native.start(Address.parse("listen-grpc", settings.listen_grpc))
+            if settings.listen_metrics:
+                self._metrics.start(Address.parse("listen-metrics", settings.listen_metrics))
+        except BaseException:
+            self.stop()
+            raise
+        _log.info("serving", http=self.http_port, grpc=self.grpc_port, metrics=self.metrics_port or self.http_port)
+        if settings.auth == "none":
+            _log.warning("--auth=none: whoever reaches these ports may use the agent; nobody is asked who they are")
+
+    def stop(self) -> None:
+        """End every call and close every port, within about two seconds; the stop event should be set before."""
+        fronts = [
+            threading.Thread(target=front.stop, args=(GRACE,), daemon=True)
+            for front in (self._http, self._native, self._metrics)
+        ]
+        for thread in fronts:
+            thread.start()
+        for thread in fronts:
+            thread.join(2 * GRACE + 1)

@@ -1,0 +1,93 @@
+"""A WSGI application on waitress, in a thread that can be stopped.
+
+The only module that knows waitress, which brings no stop of its own for one listener: the loop is run here, step by
+step, until it is asked to end.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+from waitress.server import create_server
+
+from agent import telemetry
+from agent.api.listen import Address
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+_SETTINGS: dict[str, Any] = {
+    "ident": "flux-agent",
+    # Each watcher and each connection the API server keeps is one; select() ends at 1,024 files, poll() does not.
+    "connection_limit": 512,
+    "asyncore_use_poll": True,
+    # Longer than the 90 s for which the API server keeps an idle connection: who is to reuse it must close it.
+    "channel_timeout": 120,
+    "max_request_header_size": 64 * 1024,
+    "max_request_body_size": 1024 * 1024,
+    # Requests never touch the disk; a long answer may (above 1 MiB), so that a slow reader costs no memory.
+    "inbuf_overflow": 2 * 1024 * 1024,
+    # The connection is read while its request is served, so a caller that hangs up is noticed.
+    "channel_request_lookahead": 1,
+    "log_socket_errors": False,
+}
+
+_log = telemetry.logger("api")
+
+
+class WebServer:
+    """Serves one application at one address.
+
+    Args:
+        name: The name of its thread.
+        application: What answers.
+        threads: How many requests are served at a time.
+        stop: Set when the agent is shutting down; set here where the server breaks.
+    """
+
+    def __init__(self, name: str, application: WSGIApplication, threads: int, stop: threading.Event) -> None:
+        self._application = application
+        self._threads = threads
+        self._stop = stop
+        self._ended = threading.Event()
+        self._channels: dict[int, Any] = {}
+        self._server: Any = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.port = 0
+
+    def start(self, address: Address) -> None:
+        """Listen and serve; `port` tells where.
+
+        Raises:
+            UsageError: The address cannot be listened on.
+        """
+        listener = address.bind()
+        self.port = listener.getsockname()[1]
+        self._server = create_server(
+            self._application, map=self._channels, sockets=[listener], threads=self._threads, **_SETTINGS
+        )
+        self._thread.start()
+
+    def stop(self, grace: float) -> None:
+        """Let running requests end within `grace` seconds, then close every connection.
+
+        Where a request does not end, the files stay open to the end of the process: its thread would still write to
+        them, by numbers that may be somebody else's by then.
+        """
+        if self._server is None:
+            return
+        self._server.task_dispatcher.shutdown(timeout=grace)
+        if self._thread.is_alive() and not self._server.task_dispatcher.threads:
+            self._server.trigger.pull_trigger(self._ended.set)
+            self._thread.join(grace)
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
+            wasyncore.close_all(self._channels, ignore_all=True)
+        except Exception as error:  # noqa: BLE001 # a server that quietly ended would look like a hanging agent
+            _log.error("the HTTP server broke; the agent stops", exc_info=error)
+            self._stop.set()

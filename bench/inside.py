@@ -1,0 +1,207 @@
+"""What runs inside the control plane's network: the raw limits, and a stopwatch around commands.
+
+A script, run there with $KUBECONFIG as the tests write it (JSON, one cluster, one token); prints one JSON object.
+
+    inside.py apply FOLDER            every manifest applied server-side: 20 threads, prepared bodies, kept connections
+    inside.py list FOLDER             every kind of the manifests listed once, in pages of 500
+    inside.py get PATH N              N GETs of a path over one kept connection
+    inside.py run N COMMAND...        a command run N times, once more before that to warm up where N > 1
+
+Nothing of kubectl-flux is imported: this is what the agent and the plugin are compared with.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import queue
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import yaml
+
+THREADS = 20
+PAGE = 500
+TIMEOUT = 60.0
+COMMAND_TIMEOUT = 1800.0
+RESOURCES: Mapping[str, str] = {
+    "Namespace": "/api/v1/namespaces",
+    "Deployment": "/apis/apps/v1/{scope}deployments",
+    "Service": "/api/v1/{scope}services",
+    "ConfigMap": "/api/v1/{scope}configmaps",
+    "Secret": "/api/v1/{scope}secrets",
+}
+
+
+class Put(NamedTuple):
+    """One object, ready to be applied."""
+
+    path: str
+    body: bytes
+
+
+class Server:
+    """The API server: makes connections to it."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = json.loads(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        self._address = urlsplit(cluster["server"])
+        self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        token = config["users"][0]["user"]["token"]
+        self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "bench", "Accept": "application/json"}
+
+    def connect(self) -> Callable[[str, str, bytes | None], bytes]:
+        """A kept connection, as a function of method, path and body that gives the answer's body.
+
+        The function raises SystemExit with the server's words where it refuses.
+        """
+        connection = http.client.HTTPSConnection(
+            self._address.hostname or "", self._address.port, timeout=TIMEOUT, context=self._tls
+        )
+        headers = {**self._headers, "Content-Type": "application/apply-patch+yaml"}
+
+        def send(method: str, path: str, body: bytes | None) -> bytes:
+            connection.request(method, path, body, headers if body else self._headers)
+            response = connection.getresponse()
+            content = response.read()
+            if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
+                raise SystemExit(f"{method} {path}: {response.status} {content[:500].decode(errors='replace')}")
+            return content
+
+        return send
+
+
+def prepared(folder: Path) -> tuple[list[Put], list[Put]]:
+    """The namespaces of a folder of manifests, and everything else."""
+    namespaces, others = [], []
+    for document in _documents(folder):
+        metadata = document["metadata"]
+        path = f"{_path(document['kind'], metadata.get('namespace', ''))}/{metadata['name']}?fieldManager=raw&force=true"
+        (others if "namespace" in metadata else namespaces).append(Put(path, json.dumps(document).encode()))
+    return namespaces, others
+
+
+def _documents(folder: Path) -> Iterable[dict[str, Any]]:
+    for file in sorted(folder.rglob("*.yaml")):
+        yield from yaml.load_all(file.read_bytes(), yaml.CSafeLoader)
+
+
+def _path(kind: str, namespace: str) -> str:
+    return RESOURCES[kind].format(scope=f"namespaces/{namespace}/" if namespace else "")
+
+
+def apply(server: Server, folder: Path) -> dict[str, Any]:
+    """Applies everything, namespaces first."""
+    ranks = prepared(folder)
+    started = time.perf_counter()
+    for rank in ranks:
+        _in_parallel(server, rank)
+    return {"seconds": time.perf_counter() - started, "objects": sum(map(len, ranks))}
+
+
+def _in_parallel(server: Server, puts: Iterable[Put]) -> None:
+    waiting: queue.SimpleQueue[Put] = queue.SimpleQueue()
+    for put in puts:
+        waiting.put(put)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        send = server.connect()
+        try:
+            while not errors:
+                put = waiting.get_nowait()
+                send("PATCH", put.path, put.body)
+        except queue.Empty:
+            return
+        except BaseException as error:  # noqa: BLE001 # told by the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def list_all(server: Server, folder: Path) -> dict[str, Any]:
+    """Lists every kind that the manifests hold, in all namespaces."""
+    send = server.connect()
+    paths = sorted({_path(document["kind"], "") for document in _documents(folder)})
+    send("GET", "/version", None)  # the connection is kept, so making it is not counted
+    started, pages, size = time.perf_counter(), 0, 0
+    for path in paths:
+        token = ""
+        while True:
+            content = send("GET", f"{path}?limit={PAGE}&continue={quote(token)}", None)
+            pages, size = pages + 1, size + len(content)
+            token = json.loads(content)["metadata"].get("continue", "")
+            if not token:
+                break
+    return {"seconds": time.perf_counter() - started, "pages": pages, "bytes": size}
+
+
+def get(server: Server, path: str, times: int) -> dict[str, Any]:
+    """GETs a path again and again."""
+    send = server.connect()
+    size = len(send("GET", path, None))
+    return {"seconds": [_timed(lambda: send("GET", path, None)) for _ in range(times)], "bytes": size}
+
+
+def run(command: list[str], times: int) -> dict[str, Any]:
+    """Runs a command, whole processes; its stdout goes through a pipe and is counted."""
+    lines = 0
+
+    def once() -> None:
+        nonlocal lines
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=COMMAND_TIMEOUT
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()}")
+        lines = done.stdout.count(b"\n")
+
+    if times > 1:
+        once()
+    return {"seconds": [_timed(once) for _ in range(times)], "lines": lines}
+
+
+def _timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def main(arguments: list[str]) -> None:
+    """Does what the first argument says."""
+    match arguments:
+        case ["run", times, *command]:
+            answer = run(command, int(times))
+        case [what, *rest]:
+            server = Server(Path(os.environ["KUBECONFIG"]))
+            match what, rest:
+                case "apply", [folder]:
+                    answer = apply(server, Path(folder))
+                case "list", [folder]:
+                    answer = list_all(server, Path(folder))
+                case "get", [path, times]:
+                    answer = get(server, path, int(times))
+                case _:
+                    raise SystemExit(__doc__)
+        case _:
+            raise SystemExit(__doc__)
+    print(json.dumps(answer))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,156 @@
+"""The agent's API as typed calls, over the Connect protocol (https://connectrpc.com/docs/protocol).
+
+Reads are GETs and changes POSTs, so that Kubernetes' RBAC tells them apart. Messages are binary protobuf: its import
+takes longer than json's, but runs while kubectl starts, and spares the agent 24 ms of a list of 1,000 workloads.
+`connect` is the plugin's composition root: it chooses the way and ends it again.
+"""
+
+from __future__ import annotations
+
+import base64
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from kubectl_flux.errors import UnreachableError
+from kubectl_flux.locate import DirectAgent, ProxiedAgent
+from kubectl_flux.replies import OK, error_of
+from kubectl_flux.transport import Reply, Request, direct_link, proxied_link
+from kubectl_flux.wait import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.message import Message
+
+    from kubectl_flux.options import Globals
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
+
+    Answer = TypeVar("Answer", bound=Message)
+
+SERVICE = "flux.v1.Flux"
+PAGE_SIZE = 1000
+ANSWER_MARGIN = 10.0
+
+
+class Agent(Protocol):
+    """A way to the agent."""
+
+    @property
+    def where(self) -> str:
+        """The agent as an error sentence calls it."""
+
+    def send(self, request: Request, timeout: float) -> Reply:
+        """Send one request; the path is the method's."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class FluxClient:
+    """What a command can ask of the agent; every call ends by the deadline, a long poll soon after its wait.
+
+    All methods raise UnreachableError where nothing answers, RefusedError where the answer is no, and TimedOutError.
+    """
+
+    def __init__(self, agent: Agent, deadline: Deadline, token: str = "") -> None:
+        from kubectl_flux.rpc.flux.v1 import flux_pb2  # noqa: PLC0415 - 40 ms, spent while kubectl starts
+
+        self._pb = flux_pb2
+        self._agent = agent
+        self._token = token
+        self.deadline = deadline
+
+    def version(self) -> pb.VersionResponse:
+        """What is running."""
+        return self._read("Version", self._pb.VersionRequest(), self._pb.VersionResponse)
+
+    def repository(self) -> pb.Repository:
+        """Which repository is followed."""
+        return self._read("GetRepository", self._pb.GetRepositoryRequest(), self._pb.GetRepositoryResponse).repository
+
+    def workloads(self, namespace: str) -> Iterator[pb.Workload]:
+        """The workloads of a namespace, empty for all, ordered by id; read page by page."""
+        token = ""
+        while True:
+            request = self._pb.ListWorkloadsRequest(namespace=namespace, page_size=PAGE_SIZE, page_token=token)
+            page = self._read("ListWorkloads", request, self._pb.ListWorkloadsResponse)
+            yield from page.workloads
+            if not page.next_page_token or page.next_page_token == token:
+                return
+            token = page.next_page_token
+
+    def sync(self, allow_deletions: str = "") -> str:
+        """Ask for a sync that lets the held deletions of this hash through; returns the id of its job."""
+        request = self._pb.SyncRequest(allow_deletions=allow_deletions)
+        return self._change("Sync", request, self._pb.SyncResponse).job_id
+
+    def job(self, job_id: str, after_version: int = 0, wait: float = 0.0) -> pb.Job:
+        """How a job stands, once it has moved past this version or after `wait` seconds.
+
+        Raises:
+            NotFoundError: The agent does not know the job.
+        """
+        request = self._pb.GetJobRequest(job_id=job_id, after_version=after_version)
+        request.wait.FromNanoseconds(int(wait * 1e9))
+        return self._read("GetJob", request, self._pb.GetJobResponse, wait=wait).job
+
+    def _read(self, method: str, message: Message, answer: type[Answer], wait: float = 0.0) -> Answer:
+        text = base64.urlsafe_b64encode(message.SerializeToString()).rstrip(b"=").decode()
+        path = f"/{SERVICE}/{method}?connect=v1&encoding=proto&base64=1&message={text}"
+        return self._call(Request(path, {}), answer, wait)
+
+    def _change(self, method: str, message: Message, answer: type[Answer]) -> Answer:
+        headers = {"Content-Type": "application/proto"}
+        return self._call(Request(f"/{SERVICE}/{method}", headers, message.SerializeToString()), answer, 0.0)
+
+    def _call(self, request: Request, answer: type[Answer], wait: float) -> Answer:
+        timeout = wait + ANSWER_MARGIN if wait else self.deadline.left()
+        headers = {
+            **request.headers,
+            "Connect-Protocol-Version": "1",
+            "Connect-Timeout-Ms": str(int(timeout * 1000)),
+            **({"X-Flux-Token": self._token} if self._token else {}),
+        }
+        reply = self._agent.send(request._replace(headers=headers), timeout)
+        if reply.status != OK:
+            raise error_of(reply, self._agent.where, changes=request.body is not None)
+        return self._decoded(reply, answer)
+
+    def _decoded(self, reply: Reply, answer: type[Answer]) -> Answer:
+        from google.protobuf.message import DecodeError  # noqa: PLC0415 - loaded with the stubs
+
+        try:
+            return answer.FromString(reply.body)
+        except DecodeError as error:
+            raise UnreachableError(
+                f"{self._agent.where} is not kubectl-flux's agent: its answer is no protobuf message",
+                hint="Is the address right?",
+            ) from error
+
+
+@contextmanager
+def connect(settings: Globals, timeout: float | None = None) -> Iterator[FluxClient]:
+    """Open the way to the agent for one command, and end it.
+
+    kubectl is started first and everything else is loaded meanwhile.
+
+    Args:
+        settings: The global flags.
+        timeout: Seconds for all calls together; None for --timeout.
+    """
+    deadline = Deadline(timeout or settings.timeout)
+    if settings.url:
+        direct = DirectAgent(direct_link(settings.url))
+        try:
+            yield FluxClient(direct, deadline, settings.token)
+        finally:
+            direct.close()
+        return
+    from kubectl_flux.kubectl import KubectlProxy  # noqa: PLC0415 - not needed with --url
+
+    with KubectlProxy(settings.cluster, settings.agent_namespace) as proxy:
+        agent = ProxiedAgent(proxied_link(proxy, deadline), settings.agent_namespace, settings.agent_labels)
+        try:
+            yield FluxClient(agent, deadline, settings.token)
+        finally:
+            agent.close()

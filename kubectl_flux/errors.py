@@ -1,0 +1,63 @@
+"""The plugin's errors: each a finished sentence, the next thing to try, and the exit code it means.
+
+    PluginError            1: the operation failed
+    ├── UsageError         2: wrong usage
+    ├── UnreachableError   3: the agent cannot be reached
+    ├── RefusedError       1: the agent or the API server refused
+    │   └── NotFoundError  1: the agent does not know what was asked for
+    └── TimedOutError      1: the time given by --timeout is over
+
+`main` has the one converter to stderr and exit code; nothing else prints errors or exits.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PluginError(Exception):
+    """What happened, to which object, and the next thing to try.
+
+    Attributes:
+        message: One sentence, without secrets.
+        hint: The next thing to try; empty where there is none.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(PluginError):
+    """The command line makes no sense as it stands; its words are pflag's, as Flux v1's were.
+
+    Attributes:
+        command: The command whose help tells more; empty for the plugin's own.
+    """
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, message: str, *, command: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.command = command
+
+
+class UnreachableError(PluginError):
+    """Nothing of the agent's answered; the call may never have arrived."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class RefusedError(PluginError):
+    """The call arrived and was refused or failed there."""
+
+
+class NotFoundError(RefusedError):
+    """The agent does not know what was asked for."""
+
+
+class TimedOutError(PluginError):
+    """The time given by --timeout is over."""

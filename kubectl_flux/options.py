@@ -1,0 +1,172 @@
+"""The global flags as frozen values, each from argv, else from its environment variable, else its default.
+
+`commands/root.py` declares them for the command line and calls `resolve`; everything below takes a `Globals` and reads
+neither argv nor the environment. Texts of wrong values are pflag's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from kubectl_flux.arguments import invalid
+from kubectl_flux.errors import UsageError
+
+DEFAULT_LABELS = "app=flux"
+DEFAULT_TIMEOUT = "1m0s"
+TOKEN_VARIABLES = ("FLUX_TOKEN", "WEAVE_CLOUD_TOKEN", "FLUX_SERVICE_TOKEN")
+
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalFlags:
+    """The global flags as they were given, None where they were not."""
+
+    context: str | None = None
+    kubeconfig: str | None = None
+    as_user: str | None = None
+    as_groups: tuple[str, ...] = ()
+    forward_namespace: str | None = None
+    forward_labels: str | None = None
+    url: str | None = None
+    timeout: str | None = None
+    token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterAccess:
+    """Which cluster, as whom: what is passed through to kubectl. Empty means kubectl's own default."""
+
+    context: str = ""
+    kubeconfig: str = ""
+    as_user: str = ""
+    as_groups: tuple[str, ...] = ()
+    kubeconfig_files: tuple[str, ...] = ()
+    """The kubeconfig files in kubectl's order, to read the context's namespace from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Globals:
+    """What every command may rely on.
+
+    `agent_namespace` is empty where the usual namespaces are to be tried. `url` is empty where the way leads through
+    the API server; it has no trailing slash. `timeout` is in seconds.
+    """
+
+    cluster: ClusterAccess = field(default_factory=ClusterAccess)
+    agent_namespace: str = ""
+    agent_labels: str = DEFAULT_LABELS
+    url: str = ""
+    token: str = field(default="", repr=False)
+    timeout: float = 60.0
+
+
+def resolve(flags: GlobalFlags, environ: Mapping[str, str]) -> Globals:
+    """Settle every global setting.
+
+    Raises:
+        UsageError: A value cannot be read, or a token was given without a URL.
+    """
+    url = _url(_chosen(flags.url, environ, "FLUX_URL"))
+    token = _chosen(flags.token, environ, *TOKEN_VARIABLES)
+    if token and not url:
+        raise UsageError(
+            "a token was given without a URL: the hosted service (Weave Cloud) that took it is gone",
+            hint="Give the agent's own address with --url, or neither to go through the cluster's API server.",
+        )
+    return Globals(
+        cluster=ClusterAccess(
+            context=flags.context or "",
+            kubeconfig=flags.kubeconfig or "",
+            as_user=flags.as_user or "",
+            as_groups=flags.as_groups,
+            kubeconfig_files=_kubeconfig_files(flags.kubeconfig, environ),
+        ),
+        agent_namespace=_namespace(_chosen(flags.forward_namespace, environ, "FLUX_FORWARD_NAMESPACE")),
+        agent_labels=parse_labels(_chosen(flags.forward_labels, environ, "FLUX_FORWARD_LABELS") or DEFAULT_LABELS),
+        url=url,
+        token=token,
+        timeout=parse_duration(_chosen(flags.timeout, environ, "FLUX_TIMEOUT") or DEFAULT_TIMEOUT, "--timeout"),
+    )
+
+
+def parse_duration(text: str, flag: str) -> float:
+    """Read a duration as Go writes it, such as `1h30m`, in seconds.
+
+    Raises:
+        UsageError: It is none, or it is not longer than nothing.
+    """
+    total = 0.0
+    position = 0
+    while position < len(text):
+        part = _PART.match(text, position)
+        if part is None:
+            raise invalid(text, flag, f'time: invalid duration "{text}"')
+        number, unit = part.groups()
+        if not unit:
+            raise invalid(text, flag, f'time: missing unit in duration "{text}"')
+        if unit not in _UNITS:
+            raise invalid(text, flag, f'time: unknown unit "{unit}" in duration "{text}"')
+        total += float(number) * _UNITS[unit]
+        position = part.end()
+    if not text or total <= 0:
+        raise invalid(text, flag, "it must be longer than nothing" if text else 'time: invalid duration ""')
+    return total
+
+
+def parse_labels(text: str) -> str:
+    """Read `key=value,…` into a label selector; the last value of a key counts.
+
+    Raises:
+        UsageError: A part is no `key=value`.
+    """
+    labels: dict[str, str] = {}
+    for part in text.strip("[]").split(","):
+        key, equals, value = part.strip().partition("=")
+        if not equals or not key:
+            raise invalid(text, "--k8s-fwd-labels", f"{part} must be formatted as key=value")
+        labels[key] = value
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _chosen(flag: str | None, environ: Mapping[str, str], *variables: str) -> str:
+    if flag is not None:
+        return flag
+    return next((environ[name] for name in variables if environ.get(name)), "")
+
+
+def _namespace(text: str) -> str:
+    """The name, refused where it cannot be one: it becomes part of paths and of a regular expression."""
+    if text and not _NAME.fullmatch(text):
+        raise invalid(text, "--k8s-fwd-ns", "a namespace's name has lower case letters, digits and dashes only")
+    return text
+
+
+def _url(text: str) -> str:
+    """The URL without Flux v1's `/api/flux` at its end."""
+    if not text:
+        return ""
+    if not text.startswith(("http://", "https://")):
+        raise invalid(text, "-u, --url", "it must begin with http:// or https://")
+    try:
+        named = urlsplit(text)
+        reachable = bool(named.hostname) and named.port != 0
+    except ValueError:
+        reachable = False
+    if not reachable:
+        raise invalid(text, "-u, --url", "it names no host, or no port that can be one")
+    return text.rstrip("/").removesuffix("/api/flux").rstrip("/")
+
+
+def _kubeconfig_files(flag: str | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    if flag:
+        return (flag,)
+    listed = environ.get("KUBECONFIG", "")
+    separator = ";" if environ.get("OS") == "Windows_NT" else ":"
+    home = environ.get("HOME") or environ.get("USERPROFILE", "")
+    return tuple(path for path in listed.split(separator) if path) or ((f"{home}/.kube/config",) if home else ())

@@ -1,0 +1,102 @@
+"""Waiting for a job by long polls: a read with a cursor, answered when the job has moved on.
+
+Streams do not suit the API server's proxy as well as plain reads do, so the plugin asks again and again, each time for
+at most 25 seconds. An agent that is briefly away (a new pod takes over) is asked again until the time is over.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Protocol
+
+from kubectl_flux.errors import NotFoundError, PluginError, TimedOutError, UnreachableError
+
+if TYPE_CHECKING:
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
+
+LONGEST_WAIT = 25.0
+RETRY_AFTER = 1.0
+UNCHANGED_PAUSE = 0.2
+
+Clock = Callable[[], float]
+
+
+class Deadline:
+    """The moment until which a command may take, by a clock that never jumps."""
+
+    def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """The seconds that are left.
+
+        Raises:
+            TimedOutError: None are.
+        """
+        left = self._end - self._clock()
+        if left <= 0:
+            raise TimedOutError(f"timeout: not done after {self.seconds:g} s", hint="Give it longer with --timeout.")
+        return left
+
+
+class Jobs(Protocol):
+    """Who can be asked how a job stands."""
+
+    def job(self, job_id: str, after_version: int, wait: float) -> pb.Job:
+        """The job, once it has moved past this version or after `wait` seconds."""
+
+
+def states_of(
+    jobs: Jobs, job_id: str, deadline: Deadline, sleep: Callable[[float], object] = time.sleep
+) -> Iterator[pb.Job]:
+    """Every new state of a job until it has ended; the last one is its end.
+
+    Raises:
+        TimedOutError: The time was over first; the job goes on in the agent.
+        NotFoundError: The agent does not know the job any more.
+        UnreachableError: The agent went away and did not come back in time.
+    """
+    version = 0
+    away: UnreachableError | None = None
+    while True:
+        try:
+            job = jobs.job(job_id, version, min(LONGEST_WAIT, deadline.left()))
+        except UnreachableError as error:
+            away = error
+            sleep(RETRY_AFTER)
+        except TimedOutError as error:
+            raise away or _still_running(error) from error
+        except NotFoundError as error:
+            raise _lost(error) from error
+        else:
+            away = None
+            changed = job.version > version
+            if changed:
+                version = job.version
+                yield job
+            if has_ended(job):
+                return
+            sleep(0 if changed else UNCHANGED_PAUSE)
+
+
+def has_ended(job: pb.Job) -> bool:
+    """Whether the job will not change any more."""
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb  # noqa: PLC0415 - loaded by now: the job is made of it
+
+    return job.state in (pb.JOB_STATE_SUCCEEDED, pb.JOB_STATE_FAILED)
+
+
+def _still_running(error: TimedOutError) -> PluginError:
+    return TimedOutError(
+        error.message, hint="The agent goes on with it; give it longer with --timeout, such as --timeout=5m."
+    )
+
+
+def _lost(error: NotFoundError) -> PluginError:
+    return NotFoundError(
+        f"the agent does not know the job any more: {error.message}",
+        hint="It was probably restarted meanwhile; run the command again.",
+    )

@@ -1,0 +1,206 @@
+"""Stand-ins for the plugin's tests, over real HTTP: an agent that answers the Connect protocol, and an API server.
+
+`ScriptedAgent` takes answers by method and records what it was asked. `ApiServer` knows Services by namespace and name,
+and passes proxied requests on to the agents behind them, as far as the real kubectl proxy and the plugin need it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
+
+READS = ("Version", "GetStatus", "GetRepository", "ListWorkloads", "GetJob")
+
+
+@dataclass
+class ConnectError(Exception):
+    """An answer of the agent that is an error."""
+
+    code: str
+    message: str
+    status: int = 400
+
+
+@dataclass
+class Call:
+    """One call as it arrived at the agent."""
+
+    verb: str
+    method: str
+    message: object
+    headers: dict[str, str]
+
+
+@dataclass
+class ScriptedAgent:
+    """Answers calls: each method's answer is a message, an error, or a function of the request."""
+
+    answers: dict[str, object] = field(default_factory=dict)
+    calls: list[Call] = field(default_factory=list)
+
+    def methods(self):
+        return [call.method for call in self.calls]
+
+    def handle(self, handler: BaseHTTPRequestHandler, path: str, body: bytes) -> None:
+        parts = urlsplit(path)
+        method = parts.path.rpartition("/")[2]
+        if handler.command == "GET":
+            query = {key: value[0] for key, value in parse_qs(parts.query, keep_blank_values=True).items()}
+            assert (query["connect"], query["encoding"], query["base64"]) == ("v1", "proto", "1")
+            body = base64.urlsafe_b64decode(query["message"] + "=" * (-len(query["message"]) % 4))
+        else:
+            assert handler.headers["Content-Type"] == "application/proto"
+        assert handler.headers["Connect-Protocol-Version"] == "1"
+        message = getattr(pb, f"{method}Request").FromString(body)
+        self.calls.append(Call(handler.command, method, message, dict(handler.headers)))
+        try:
+            answer = self.answers.get(method)
+            answer = answer(message) if isinstance(answer, Callable) else answer
+            if isinstance(answer, Exception):
+                raise answer
+        except ConnectError as error:
+            text = json.dumps({"code": error.code, "message": error.message}).encode()
+            reply(handler, error.status, "application/json", text)
+            return
+        answer = getattr(pb, f"{method}Response")() if answer is None else answer
+        reply(handler, 200, "application/proto", answer.SerializeToString())
+
+
+def reply(handler: BaseHTTPRequestHandler, status: int, kind: str, body: bytes) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Type", kind)
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def status(code: int, reason: str, message: str) -> bytes:
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "message": message, "reason": reason}
+    return json.dumps({**body, "code": code}).encode()
+
+
+@dataclass
+class ApiServer:
+    """Services by `namespace/name`: a scripted agent, None where no pod is ready, or a function of the handler."""
+
+    services: dict[str, object] = field(default_factory=dict)
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    forbidden: set[str] = field(default_factory=set)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    prefix: str = ""
+
+    def paths(self):
+        return [path.partition("?")[0] for _, path, _ in self.requests]
+
+    def handle(self, handler: BaseHTTPRequestHandler, path: str, body: bytes) -> None:
+        path = path.removeprefix(self.prefix)
+        if path.startswith("/version?"):  # some vendors' kubectl asks, to choose the program of the server's version
+            version = {"major": "1", "minor": "32", "gitVersion": "v1.32.4"}
+            reply(handler, 200, "application/json", json.dumps(version).encode())
+            return
+        self.requests.append((handler.command, path, dict(handler.headers)))
+        if "/proxy/" in path:
+            self._proxy(handler, path, body)
+        else:
+            self._list(handler, path)
+
+    def _proxy(self, handler, path, body):
+        _, _, _, _, namespace, _, service, *_ = path.split("/", 7)
+        name, _, port = service.partition(":")
+        key = f"{namespace}/{name}"
+        if namespace in self.forbidden:
+            text = f'services "{service}" is forbidden: User "bob" cannot get resource "services/proxy"'
+            reply(handler, 403, "application/json", status(403, "Forbidden", text))
+        elif key not in self.services:
+            text = f'services "{name}" not found'
+            reply(handler, 404, "application/json", status(404, "NotFound", text))
+        elif self.services[key] is None:
+            text = f'no endpoints available for service "{service}"'
+            reply(handler, 503, "application/json", status(503, "ServiceUnavailable", text))
+        elif isinstance(self.services[key], ScriptedAgent):
+            assert port == "http"
+            self.services[key].handle(handler, path.partition("/proxy")[2], body)
+        else:
+            self.services[key](handler)
+
+    def _list(self, handler, path):
+        parts = urlsplit(path)
+        words = parts.path.split("/")
+        namespace = words[4] if words[3] == "namespaces" else ""
+        if (namespace or "*") in self.forbidden:
+            reply(handler, 403, "application/json", status(403, "Forbidden", "services is forbidden"))
+            return
+        selector = dict(pair.split("=") for pair in parse_qs(parts.query)["labelSelector"][0].split(","))
+        items = []
+        for key in self.services:
+            there, name = key.split("/")
+            labels = self.labels.get(key, {"app": "flux"})
+            if (not namespace or there == namespace) and selector.items() <= labels.items():
+                ports = [{"name": "metrics", "port": 3031}, {"name": "http", "port": 3030}]
+                items.append({"metadata": {"namespace": there, "name": name}, "spec": {"ports": ports}})
+        reply(handler, 200, "application/json", json.dumps({"kind": "ServiceList", "items": items}).encode())
+
+
+@contextlib.contextmanager
+def serving(server: ScriptedAgent | ApiServer, tls: ssl.SSLContext | None = None):
+    """Serve on a free port of loopback; yields its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            server.handle(self, self.path, body)
+
+        do_GET = do_POST = answer  # noqa: N815 - the names that http.server asks for
+
+        def log_message(self, *_):
+            pass
+
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    httpd.daemon_threads = True
+    if tls is not None:
+        httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
+    thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"http{'s' if tls else ''}://127.0.0.1:{httpd.server_address[1]}"
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
+        thread.join()
+
+
+def self_signed(folder) -> ssl.SSLContext:
+    """A TLS context with a certificate of its own making, in `cert.pem` of the folder."""
+    key, certificate = folder / "key.pem", folder / "cert.pem"
+    kind = ["-x509", "-nodes", "-days", "1", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    names = ["-subj", "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", *kind, *names, "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True, timeout=20)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+def workload(identity: str, *containers: str, **more):
+    """A workload; each container is `name=image`, an init container `init:name=image`."""
+    made = pb.Workload(id=identity, **more)
+    for text in containers:
+        name, _, image = text.removeprefix("init:").partition("=")
+        made.containers.add(name=name, image=image, init=text.startswith("init:"))
+    return made
+
+
+def one_ready():
+    return pb.Rollout(desired=1, updated=1, ready=1, available=1)
