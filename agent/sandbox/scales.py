@@ -14,12 +14,13 @@ def scale_of(obj: Object) -> Object:
     metadata = obj["metadata"]
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     labels = (obj.get("spec", {}).get("selector") or {}).get("matchLabels") or {}
+    replicas = obj.get("spec", {}).get("replicas", 0)
     selector = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {name: metadata[name] for name in kept if name in metadata},
-        "spec": {"replicas": obj.get("spec", {}).get("replicas", 0)},
+        "spec": {"replicas": replicas} if replicas else {},
         "status": {
             "replicas": obj.get("status", {}).get("replicas", 0),
             **({"selector": selector} if selector else {}),

@@ -107,7 +107,7 @@ def test_held_deletions_and_a_marker_that_stays_are_told_and_no_failure(capsys):
     assert capsys.readouterr().err.splitlines()[3:] == [
         "1 object left git and waits for deletion:",
         "  demo:deployment/old: 12 of 20 objects would go",
-        "These deletions are held for approval, under the hash abc123",
+        "To let what is held go: kubectl flux sync --allow-deletions abc123",
         "Warning: the marker of what is synced could not be moved: the tag is protected",
         "Done.",
     ]
@@ -299,7 +299,7 @@ def test_help_of_a_command_shows_its_text_examples_and_flags(argv, capsys):
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert out.startswith("Synchronize the cluster with the git repository, now.\n")
-    for expected in ("kubectl flux sync [flags]", "Examples:\n", "  -h, --help   help for sync\n", "Global Flags:\n"):
+    for expected in ("kubectl flux sync [flags]", "Examples:\n", "  -h, --help                   help for sync\n", "Global Flags:\n"):
         assert expected in out
 
 

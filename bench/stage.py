@@ -1,0 +1,149 @@
+"""The stage of a measurement: a fresh control plane, the agent deployed on it, and a repository for it.
+
+Every measurement gets its own, so that none pays for what another left behind. The API server is warmed up with a few
+objects that are deleted again, because the first ones of their kinds cost it seconds. The raw limits and the agent use
+the ServiceAccount of `deploy/` and its rights; people's commands run as a user with rights of RBAC. Nothing that is
+measured is done as the administrator.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from calls import AuditLog, Calls  # noqa: E402
+from controlplane.deployed import PROGRAMS, DeployedAgent  # noqa: E402
+from controlplane.plane import ControlPlane  # noqa: E402
+from journal import Journal, Sync  # noqa: E402
+from repository import BRANCH, Content, Remote, apps, write  # noqa: E402
+
+NAMESPACE = "flux"
+PERSON = "alice"
+WARM_UP_APPS = 20
+INSIDE = Path(__file__).with_name("inside.py")
+LONG = 1800.0
+AGENT_FLAGS = (
+    f"--git-branch={BRANCH}",
+    "--git-poll-interval=1h",  # nothing happens by the clock while something is measured
+    "--sync-interval=1h",
+    "--sync-timeout=30m",
+    "--sync-garbage-collection",
+    "--auth=none",
+    "--log-format=json",
+)
+_QUIET_REVISIONS = 3  # leases of Nodes and programs go on; anything else is a controller at work
+_QUIET_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One `kubectl flux sync`: the whole command in seconds, the sync it caused, and the requests that took."""
+
+    command: float
+    sync: Sync
+    calls: Calls
+
+
+class Stage:
+    """A control plane with the agent deployed, not started; a context manager."""
+
+    def __init__(self, say: Callable[[str], None] = print) -> None:
+        self._say = say
+        self._cleanup = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Starts everything and warms the API server up."""
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
+            self._cleanup.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            self.audit = AuditLog(self.folder, NAMESPACE)
+            self.plane = self._cleanup.enter_context(ControlPlane(self._say, self.audit.flags))
+            self.remote = Remote(self.folder / "git")
+            (self.folder / "agent").mkdir()
+            self.agent = DeployedAgent(self.plane, self.folder / "agent", NAMESPACE)
+            self.journal = Journal(self.agent.log)
+            self.plane.kubectl("create", "clusterrolebinding", PERSON, "--clusterrole=cluster-admin", f"--user={PERSON}")
+            self._warm_up()
+        except BaseException:
+            self._cleanup.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._cleanup.close()
+
+    # -- what is measured ---------------------------------------------------------------------------------------------
+
+    def inside(self, *arguments: str | Path, person: bool = False) -> dict[str, Any]:
+        """Runs `inside.py` beside the control plane, as the agent's ServiceAccount or as a person."""
+        environment = {"KUBECONFIG": str(self.agent.kubeconfig)}
+        if person:
+            environment = self.agent.plugin_environment(PERSON)
+        done = self.plane.run([sys.executable, INSIDE, *arguments], env=environment, timeout=LONG)
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def manifests(self, content: Content) -> Path:
+        """The folder with these files, for the raw limits; written once."""
+        folder = self.folder / f"manifests-{content.objects}"
+        return folder if folder.exists() else write(content, folder)
+
+    def start_agent(self) -> None:
+        """Starts the real program on its repository, which is empty, and waits until it has synced that."""
+        known = len(self.journal.syncs())
+        self.agent.start(f"--git-url={self.remote.url}", *AGENT_FLAGS)
+        self.journal.wait_for(known + 1, LONG)
+        self.settle()
+
+    def ask_for_sync(self) -> Asked:
+        """Runs `kubectl flux sync` through the API server, as a person."""
+        known = len(self.journal.syncs())
+        self.audit.skip()
+        command = self.inside("run", "1", "kubectl", "flux", "sync", f"--timeout={LONG:.0f}s", person=True)
+        sync = self.journal.wait_for(known + 1, 10.0)[-1]
+        return Asked(command["seconds"][0], sync, self.audit.calls())
+
+    def memory(self) -> dict[str, float]:
+        """The agent's memory in MB: the most it ever had resident, and what it has now."""
+        status = Path(f"/proc/{self.agent.process.pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return {name: int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmHWM", "VmRSS")}
+
+    def settle(self) -> None:
+        """Waits until the controllers have done what was caused: they would take CPU from what comes next."""
+        deadline, before = time.monotonic() + LONG, self._revision()
+        while time.monotonic() < deadline:
+            time.sleep(_QUIET_SECONDS)
+            now = self._revision()
+            if now - before <= _QUIET_REVISIONS:
+                return
+            before = now
+
+    # -- how it is set up ---------------------------------------------------------------------------------------------
+
+    def _revision(self) -> int:
+        """How many writes etcd has seen."""
+        return int(self.plane.api("GET", "/api/v1/namespaces?limit=1")["metadata"]["resourceVersion"])
+
+    def _warm_up(self) -> None:
+        content = apps(WARM_UP_APPS, "warm-up")
+        self.inside("apply", self.manifests(content))
+        teams = sorted({Path(path).parent.name for path in content.files if "/" in path})
+        self.plane.kubectl("delete", "namespace", *teams, timeout=LONG)
+        self.settle()
+
+
+def program(name: str) -> Path:
+    """One of the programs that are measured, as it is installed."""
+    return PROGRAMS / name
