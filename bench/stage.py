@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from calls import AuditLog, Calls  # noqa: E402
+from controlplane.build import SOURCE  # noqa: E402
 from controlplane.deployed import PROGRAMS, DeployedAgent  # noqa: E402
 from controlplane.plane import ControlPlane  # noqa: E402
 from journal import Journal, Sync  # noqa: E402
@@ -114,6 +116,14 @@ class Stage:
         sync = self.journal.wait_for(known + 1, 10.0)[-1]
         return Asked(command["seconds"][0], sync, self.audit.calls())
 
+    def restart_agent(self) -> Asked:
+        """Ends the program and starts it again on what it had in its cache folder: it syncs at once."""
+        self.agent.stop()
+        self.audit.skip()
+        started = time.monotonic()
+        self.start_agent()
+        return Asked(time.monotonic() - started, self.journal.syncs()[-1], self.audit.calls())
+
     def memory(self) -> dict[str, float]:
         """The agent's memory in MB: the most it ever had resident, and what it has now."""
         status = Path(f"/proc/{self.agent.process.pid}/status").read_text()
@@ -142,6 +152,12 @@ class Stage:
         teams = sorted({Path(path).parent.name for path in content.files if "/" in path})
         self.plane.kubectl("delete", "namespace", *teams, timeout=LONG)
         self.settle()
+
+
+def kubernetes_version() -> str:
+    """What the control plane is built from."""
+    found = re.search(r"k8s\.io/kubernetes v(\S+)", (SOURCE / "go.mod").read_text())
+    return found[1] if found else "of unknown version"
 
 
 def program(name: str) -> Path:

@@ -76,18 +76,21 @@ class WebServer:
         Where a request does not end, the files stay open to the end of the process: its thread would still write to
         them, by numbers that may be somebody else's by then.
         """
-        if self._server is None:
+        server, self._server = self._server, None
+        if server is None:
             return
-        self._server.task_dispatcher.shutdown(timeout=grace)
-        if self._thread.is_alive() and not self._server.task_dispatcher.threads:
-            self._server.trigger.pull_trigger(self._ended.set)
-            self._thread.join(grace)
+        server.task_dispatcher.shutdown(timeout=grace)
+        self._ended.set()
+        server.pull_trigger()
+        self._thread.join(grace)
+        # Closed last and here: the loop's wake-up is a pipe that every other thread may still write to.
+        if not (self._thread.is_alive() or server.task_dispatcher.threads):
+            wasyncore.close_all(self._channels, ignore_all=True)
 
     def _run(self) -> None:
         try:
             while not self._ended.is_set():
                 wasyncore.loop(timeout=1, use_poll=True, map=self._channels, count=1)
-            wasyncore.close_all(self._channels, ignore_all=True)
         except Exception as error:  # noqa: BLE001 # a server that quietly ended would look like a hanging agent
             _log.error("the HTTP server broke; the agent stops", exc_info=error)
             self._stop.set()

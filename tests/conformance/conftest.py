@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import http.server
 import shutil
 import socket
 import subprocess
-import threading
 
 import pytest
 import requests
-from conformance_api import Api, fresh
+from conformance_api import WIDGETS, Api, established, fresh
+from conformance_echo import serving
 
 from agent.sandbox.cluster import SandboxCluster
 
@@ -32,7 +31,7 @@ def sandbox_api(tmp_path_factory):
 
         @contextlib.contextmanager
         def expose(namespace, service):
-            with _serving(socket.create_server(("127.0.0.1", 0))) as port:
+            with serving(socket.create_server(("127.0.0.1", 0))) as port:
                 cluster.route(namespace, service, "127.0.0.1", port)
                 yield port
 
@@ -60,7 +59,7 @@ def real_api(plane):
         @contextlib.contextmanager
         def expose(namespace, service):
             node = plane.add_node()
-            with _serving(plane.door.listen(node.ip)) as port:
+            with serving(plane.door.listen(node.ip)) as port:
                 plane.api("POST", f"/api/v1/namespaces/{namespace}/pods", _pod(service, node.name))
                 yield port
 
@@ -102,62 +101,9 @@ def widgets(api):
     """A custom kind: a function that gives the path of a namespace's widgets."""
     api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", WIDGETS)
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.suite.example"
-
-    def established(definition):
-        conditions = definition.get("status", {}).get("conditions") or ()
-        return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
-
     api.until(path, established)
-    api.until_served = api.get("/apis/suite.example/v1")
     yield lambda namespace: f"/apis/suite.example/v1/namespaces/{namespace}/widgets"
     api.call("DELETE", path)
-
-
-WIDGETS = {
-    "apiVersion": "apiextensions.k8s.io/v1",
-    "kind": "CustomResourceDefinition",
-    "metadata": {"name": "widgets.suite.example"},
-    "spec": {
-        "group": "suite.example",
-        "scope": "Namespaced",
-        "names": {"kind": "Widget", "plural": "widgets", "shortNames": ["wd"]},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {
-                            "spec": {
-                                "type": "object",
-                                "properties": {
-                                    "size": {"type": "integer"},
-                                    "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                                    "tags": {"type": "object", "additionalProperties": {"type": "string"}},
-                                    "plain": {"type": "array", "items": {"type": "string"}},
-                                    "parts": {
-                                        "type": "array",
-                                        "x-kubernetes-list-type": "map",
-                                        "x-kubernetes-list-map-keys": ["name"],
-                                        "items": {
-                                            "type": "object",
-                                            "required": ["name"],
-                                            "properties": {"name": {"type": "string"}, "n": {"type": "integer"}},
-                                        },
-                                    },
-                                },
-                            },
-                            "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                        },
-                    }
-                },
-            }
-        ],
-    },
-}
 
 
 def _pod(service, node):
@@ -170,56 +116,3 @@ def _pod(service, node):
             "containers": [{"name": "c", "image": "registry.example/app:1"}],
         },
     }
-
-
-class _Echo(http.server.BaseHTTPRequestHandler):
-    """Answers with what it was asked; below /stream in parts, below /teapot with 418."""
-
-    protocol_version = "HTTP/1.1"
-
-    def _answer(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path.startswith("/stream"):
-            self._stream()
-            return
-        lines = [f"{self.command} {self.path}", *(f"{k.lower()}: {v}" for k, v in self.headers.items()), ""]
-        content = "\n".join(lines).encode() + body
-        self.send_response(418 if self.path.startswith("/teapot") else 200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Echo", "yes")
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_GET = do_POST = _answer
-
-    def _stream(self):
-        self.send_response(200)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        self.wfile.write(b"5\r\nfirst\r\n")
-        self.wfile.flush()
-        self.server.carry_on.wait(10)
-        self.wfile.write(b"6\r\nsecond\r\n0\r\n\r\n")
-
-    def log_message(self, *_):
-        pass
-
-
-carry_on = threading.Event()
-"""Lets a stream of `_Echo` send its second part."""
-
-
-@contextlib.contextmanager
-def _serving(listener):
-    with listener:
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Echo, bind_and_activate=False)
-        server.socket.close()
-        server.socket = listener
-        server.carry_on = carry_on
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            server.shutdown()
-            thread.join()

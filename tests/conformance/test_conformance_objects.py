@@ -278,8 +278,8 @@ class TestPatching:
                     "spec": {
                         "$setElementOrder/containers": [{"name": "d"}, {"name": "c"}],
                         "containers": [
-                            {"name": "c", "image": "i:2", "env": [{"name": "A", "$patch": "delete"}]},
                             {"name": "d", "args": ["x"]},
+                            {"name": "c", "image": "i:2", "env": [{"name": "A", "$patch": "delete"}]},
                         ],
                     }
                 }

@@ -307,6 +307,7 @@ def test_nothing_is_left_after_a_stop_with_open_streams(caplog):
             watch.next()
         started = time.monotonic()
         served.close()
+        served.close()  # a second stop changes nothing
         assert time.monotonic() - started < 10  # about one second; the bound only tells a hang from a slow machine
         for watch in watches:
             assert watch.next().version == 1

@@ -1,0 +1,157 @@
+"""Figures of kubectl-flux on a real control plane: prints each with its command, and may write `docs/benchmarks.md`.
+
+    bench/run.py [--apps N] [--configmaps N] [--rounds N] [--only NAME] [--write PATH] [--json PATH]
+
+A full run takes some minutes. `--only` measures one thing and what that stands on; `--json` writes every raw value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import first_sync
+import memory
+import one_change
+import plugin
+import stopwatch
+import unchanged
+from figures import Circumstances, Cost, Row, page, profile
+from repository import Content, apps
+from stage import Asked, Stage, kubernetes_version
+
+APPS = 1000
+CONFIG_MAPS = 10_000
+ROUNDS = 2
+NAMES = ("first", "unchanged", "change", "memory", "restart", "plugin", "configmaps", "profile")
+ON_APPS = frozenset(NAMES) - {"configmaps", "profile"}
+
+
+@dataclass(slots=True)
+class Samples:
+    """Everything that was measured, round by round."""
+
+    raw: list[first_sync.Raw] = field(default_factory=list)
+    first: list[Asked] = field(default_factory=list)
+    unchanged: list[Asked] = field(default_factory=list)
+    change: list[Asked] = field(default_factory=list)
+    memory: list[Mapping[str, float]] = field(default_factory=list)
+    restart: list[Asked] = field(default_factory=list)
+    plugin: plugin.Plugin | None = None
+    configmaps: memory.Large | None = None
+    profile: list[Cost] = field(default_factory=list)
+
+
+def measure(options: argparse.Namespace, names: frozenset[str]) -> Samples:
+    """Measures what is named: raw limit and agent in turns, then what needs stages of its own."""
+    samples, content = Samples(), apps(options.apps)
+    if names & ON_APPS:
+        for number in range(1, options.rounds + 1):
+            print(f"round {number} of {options.rounds}: the raw limit, then the agent", flush=True)
+            if names & {"first", "unchanged"}:
+                samples.raw.append(first_sync.raw(content))
+            _round(samples, content, names, last=number == options.rounds)
+    if "configmaps" in names:
+        print(f"{options.configmaps:,} ConfigMaps", flush=True)
+        samples.configmaps = memory.measure_large(options.configmaps)
+    if "profile" in names:
+        print("the profile", flush=True)
+        samples.profile = stopwatch.measure(content)
+    return samples
+
+
+def _round(samples: Samples, content: Content, names: frozenset[str], *, last: bool) -> None:
+    """Everything that goes on from a first sync, on one stage; memory before the restart that empties it."""
+    with Stage() as stage:
+        stage.start_agent()
+        samples.first.append(first_sync.measure(stage, content))
+        if names & {"unchanged", "memory"}:
+            samples.unchanged.append(unchanged.measure(stage))
+            samples.memory.append(stage.memory())
+        if "change" in names:
+            samples.change += one_change.measure(stage, content)
+        if "restart" in names:
+            samples.restart.append(unchanged.measure_restart(stage))
+        if "plugin" in names and last:
+            samples.plugin = plugin.measure(stage)
+
+
+def rows(samples: Samples, content: Content, names: frozenset[str]) -> list[Row]:
+    """The table's rows, in order."""
+    found: list[Row] = []
+    if "first" in names:
+        found.append(first_sync.row(content, samples.raw, samples.first))
+    if "unchanged" in names:
+        found.append(unchanged.row(content, samples.raw, samples.unchanged))
+    if samples.restart:
+        found.append(unchanged.restart_row(samples.restart))
+    if samples.change:
+        found.append(one_change.row(samples.change))
+    if "memory" in names:
+        found.append(memory.row(content, samples.memory))
+    if samples.configmaps:
+        found += memory.large_rows(samples.configmaps)
+    if samples.plugin:
+        found += plugin.rows(samples.plugin)
+    return found
+
+
+def circumstances(options: argparse.Namespace) -> Circumstances:
+    """This machine and these programs."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Circumstances(
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(memory_bytes / 2**30),
+        versions=f"Python {platform.python_version()}, Kubernetes {kubernetes_version()}",
+        load=os.getloadavg()[0],
+        command=" ".join(["bench/run.py", *_sizes(options)]),
+    )
+
+
+def _sizes(options: argparse.Namespace) -> list[str]:
+    """The flags that shaped the run; where it was written to is nobody's business."""
+    usual = {"apps": APPS, "configmaps": CONFIG_MAPS, "rounds": ROUNDS}
+    sizes = [f"--{name}={getattr(options, name)}" for name, value in usual.items() if getattr(options, name) != value]
+    return [*sizes, *(f"--only={name}" for name in options.only or ())]
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="bench/run.py", description="Figures of kubectl-flux on a real control plane.")
+    parser.add_argument("--apps", type=int, default=APPS, metavar="N", help=f"apps to sync ({APPS:,})")
+    parser.add_argument("--configmaps", type=int, default=CONFIG_MAPS, metavar="N", help=f"({CONFIG_MAPS:,})")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"raw limit and agent in turns ({ROUNDS})")
+    parser.add_argument("--only", choices=NAMES, action="append", help="measure only this; may be repeated")
+    parser.add_argument("--write", type=Path, metavar="PATH", help="write the page, such as docs/benchmarks.md")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every value")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measures, prints and writes; a missed target is told, and no failure."""
+    options = parse(arguments)
+    names = frozenset(options.only or NAMES)
+    where = circumstances(options)
+    print(f"{where.machine}; {where.versions}; load average {where.load:.1f}", flush=True)
+    samples = measure(options, names)
+    found = rows(samples, apps(options.apps), names)
+    print("", *found, sep="\n")
+    if samples.profile:
+        print(f"\n{profile(samples.profile)}")
+    if options.write:
+        options.write.write_text(page(found, samples.profile, where), encoding="utf-8")
+    if options.json:
+        options.json.write_text(json.dumps(dataclasses.asdict(samples), indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
