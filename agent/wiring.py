@@ -19,7 +19,7 @@ from agent.cluster.secrets import SecretMarker
 from agent.cluster.workloads import WorkloadWatcher
 from agent.git.mirror import Mirror
 from agent.git.state import TagMarker
-from agent.git.url import redacted
+from agent.git.url import redacted, v1_form
 from agent.loop.cluster_lane import ClusterLane, ClusterOptions
 from agent.loop.git_lane import GitLane
 from agent.loop.messages import Parts
@@ -96,7 +96,7 @@ class Agent:
         sync_marker: SyncMarker = TagMarker(mirror, settings.git)
         if settings.sync.state == "secret":
             sync_marker = SecretMarker(client, home, settings.cluster.secret_name)
-        salt = v1_salt(settings.git.url, settings.git.branch, settings.git.paths)
+        salt = v1_salt(v1_form(settings.git.url), settings.git.branch, settings.git.paths)
         engine = SyncEngine(
             client,
             marker(home, SOURCE, salt),
@@ -105,7 +105,7 @@ class Agent:
             stop,
         )
         git = GitLane(self._parts("git"), mirror, sync_marker, settings.git.poll_interval)
-        options = ClusterOptions(settings.sync.interval, settings.git.paths, namespace)
+        options = ClusterOptions(settings.sync.interval, settings.git.paths, namespace, self._watcher.catch_up)
         cluster = ClusterLane(self._parts("sync"), mirror, engine, options)
         git.feed(cluster.inbox)
         cluster.feed(git.inbox.put)

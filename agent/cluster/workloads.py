@@ -28,6 +28,8 @@ KINDS = (
 )
 WATCH_SECONDS = 300
 """How long the server is asked to keep one watch open."""
+CATCH_UP = 2.0
+"""Seconds that a finished sync waits for the lists to show it; they are milliseconds behind."""
 _PAUSES = (1.0, 30.0)
 _ANTECEDENTS = ("helm.fluxcd.io/antecedent", "flux.weave.works/antecedent")
 _ADDON_MODES = ("EnsureExists", "Reconcile")
@@ -50,6 +52,7 @@ class _Feed:
     resource: Resource
     namespace: str
     workloads: dict[tuple[str, str], Workload]
+    version: str = ""
     live: bool = False
     as_of: float = 0.0
     error: str = ""
@@ -66,6 +69,7 @@ class WorkloadWatcher:
         self._feeds = [_Feed(kind, scope, {}) for kind in KINDS for scope in (tuple(namespaces) or ("",))]
         self._snapshot = WorkloadSnapshot()
         self._stale = True
+        self._moved = threading.Condition(self._lock)
 
     def loops(self) -> list[tuple[str, Callable[[], None]]]:
         """The loops to run, each in a thread of its own, with their names."""
@@ -112,7 +116,7 @@ class WorkloadWatcher:
             found[workload.id.namespace, workload.id.name] = workload
         with self._lock:
             feed.workloads, feed.live, feed.as_of, feed.error = found, True, time.time(), ""
-            self._stale = True
+            self._advance(feed, version)
         return version
 
     def _follow(self, feed: _Feed, version: str) -> None:
@@ -129,7 +133,10 @@ class WorkloadWatcher:
                     return
 
     def _take(self, feed: _Feed, event: dict[str, Any]) -> None:
+        version = event["object"]["metadata"]["resourceVersion"]
         if event["type"] == "BOOKMARK":
+            with self._lock:
+                feed.version = version
             return
         workload = workload_of(event["object"], feed.resource.kind)
         key = workload.id.namespace, workload.id.name
@@ -138,13 +145,42 @@ class WorkloadWatcher:
                 feed.workloads.pop(key, None)
             else:
                 feed.workloads[key] = workload
-            self._stale = True
+            self._advance(feed, version)
+
+    def _advance(self, feed: _Feed, version: str) -> None:
+        """The feed has changed; the lock is held."""
+        feed.version = version
+        self._stale = True
+        self._moved.notify_all()
+
+    def catch_up(self, newest: Mapping[tuple[str, str], int]) -> None:
+        """Wait until the lists show these versions (by plural name and namespace), but no longer than two seconds.
+
+        resourceVersions are compared as numbers, as Kubernetes allows within one kind since 1.35.
+        """
+        deadline = time.monotonic() + CATCH_UP
+        with self._moved:
+            while any(_is_behind(feed, newest) for feed in self._feeds):
+                left = deadline - time.monotonic()
+                if left <= 0 or self._stop.is_set():
+                    return
+                self._moved.wait(left)
 
     def _down(self, feed: _Feed, error: ClusterError) -> None:
         with self._lock:
             if feed.live:
                 feed.live, feed.as_of = False, time.time()
             feed.error = f"{feed.resource.plural} cannot be watched: {error}"
+
+
+def _is_behind(feed: _Feed, newest: Mapping[tuple[str, str], int]) -> bool:
+    written = [
+        version
+        for (plural, namespace), version in newest.items()
+        if plural == feed.resource.plural and feed.namespace in ("", namespace)
+    ]
+    wanted = max(written, default=0)
+    return feed.live and feed.version.isdigit() and int(feed.version) < wanted
 
 
 def _bound(method: Callable[[_Feed], None], feed: _Feed) -> Callable[[], None]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from agent.loop.inbox import Inbox
 from agent.loop.messages import Parts, Revision, Synced, hold_of
 from agent.loop.ports import Engine, Repository
+from agent.loop.reporter import Reporter
 from agent.manifests.load import ManifestLoader
 from agent.model.errors import FluxError, StoppedError
 from agent.model.jobs import SyncTicket
@@ -17,25 +18,40 @@ from agent.model.status import SyncReport
 from agent.sync.desired import policies_by_workload
 from agent.sync.engine import SyncRequest
 
+_FIRST_BACKOFF = 2.0
 MAX_BLAMED = 50
 """Failures of one sync that are looked up in git's history; a broken sync should not spend its time there."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
-    """What the cluster lane needs to know: seconds between syncs, folders to read, and where nameless objects go."""
+    """What the cluster lane needs to know.
+
+    Attributes:
+        interval: Seconds between syncs.
+        paths: The folders to read; none means all.
+        default_namespace: Where objects go that name none.
+        catch_up: Waits a moment until the lists show what was just written, given the newest versions.
+    """
 
     interval: float
     paths: tuple[str, ...] = ()
     default_namespace: str = "default"
+    catch_up: Callable[[Mapping[tuple[str, str], int]], None] = lambda _: None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class ClusterTimes:
-    """What the cluster lane knows: the revision to hold the cluster to, and when to look again by itself."""
+    """When the cluster lane looks again by itself: seconds on the monotonic clock, and errors in a row."""
 
-    revision: str = ""
     next_sync: float = 0.0
+    errors: int = 0
+
+    def after(self, report: SyncReport, now: float, interval: float) -> ClusterTimes:
+        """What was not reached is continued at once; a sync that could not be done is tried again ever later."""
+        if report.error:
+            return ClusterTimes(now + min(interval, _FIRST_BACKOFF * 2**self.errors), self.errors + 1)
+        return ClusterTimes(now if report.remaining else now + interval)
 
 
 class ClusterLane:
@@ -48,8 +64,10 @@ class ClusterLane:
         self._engine = engine
         self._options = options
         self._loader = ManifestLoader()
+        self._revision = ""
         self._state = ClusterTimes()
         self._loaded: tuple[str, Loaded] = ("", Loaded(()))
+        self._reporter = Reporter(parts.log)
         self._report_to: Callable[[Synced], None] = lambda _: None
 
     def feed(self, outcomes: Callable[[Synced], None]) -> None:
@@ -59,14 +77,14 @@ class ClusterLane:
     def run(self) -> None:
         """The lane's loop."""
         while not self._parts.stop.is_set():
-            wait = self._state.next_sync - time.monotonic() if self._state.revision else self._options.interval
+            wait = self._state.next_sync - time.monotonic() if self._revision else self._options.interval
             arrived = self.inbox.take(wait)
             if arrived:
-                self._state.revision = arrived[-1].sha
+                self._revision = arrived[-1].sha
             due = time.monotonic() >= self._state.next_sync
-            if self._state.revision and (arrived or due) and not self._parts.stop.is_set():
+            if self._revision and (arrived or due) and not self._parts.stop.is_set():
                 tickets = tuple(ticket for revision in arrived for ticket in revision.tickets)
-                self._sync(self._state.revision, tickets)
+                self._sync(self._revision, tickets)
 
     def _sync(self, revision: str, tickets: tuple[SyncTicket, ...]) -> None:
         try:
@@ -80,8 +98,9 @@ class ClusterLane:
             approved = frozenset(ticket.allow_deletions for ticket in tickets if ticket.allow_deletions)
             report = self._engine.sync(SyncRequest(revision, loaded, approved))
             report = replace(report, failures=self._blamed(revision, report.failures))
-        # What was not reached is continued at once; everything else waits for the clock.
-        self._state.next_sync = time.monotonic() + (0.0 if report.remaining else self._options.interval)
+        self._state = self._state.after(report, time.monotonic(), self._options.interval)
+        if tickets:
+            self._options.catch_up(report.newest)
         self._publish(report, loaded)
         self._report_to(Synced(revision, report, hold_of(report), tickets))
 
@@ -103,31 +122,7 @@ class ClusterLane:
         gauges, failed = self._parts.gauges, len(report.failures)
         gauges.observe_sync(report.duration, not report.error and not report.holds)
         gauges.set_manifests(succeeded=max(report.objects - failed - report.remaining, 0), failed=failed)
-        self._say(report)
-
-    def _say(self, report: SyncReport) -> None:
-        numbers = {
-            name: getattr(report, name)
-            for name in ("objects", "applied", "unchanged", "ignored", "deleted", "remaining")
-        }
-        say = self._parts.log.warning if report.error or report.failures else self._parts.log.info
-        say(
-            "synced",
-            revision=report.revision,
-            seconds=round(report.duration, 3),
-            failed=len(report.failures),
-            error=report.error,
-            **numbers,
-        )
-        for failure in report.failures[:MAX_BLAMED]:
-            self._parts.log.warning(
-                "not synced",
-                object=failure.object_id,
-                at=str(failure.origin or ""),
-                reason=failure.reason,
-                commit=failure.commit,
-                author=failure.author,
-            )
+        self._reporter.synced(report)
 
     def _blamed(self, revision: str, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
         """The same failures with the commit and author that last touched their lines."""

@@ -9,11 +9,15 @@ from dataclasses import dataclass, replace
 from agent.loop.inbox import Inbox
 from agent.loop.messages import Parts, Revision, Synced
 from agent.loop.ports import Repository, SyncMarker
+from agent.loop.reporter import log_event
 from agent.model.errors import FluxError, StoppedError
+from agent.model.events import CommitSummary, SyncEvent
 from agent.model.jobs import SyncTicket
 from agent.model.status import SyncProgress, SyncReport
 
 _FIRST_BACKOFF = 2.0
+MAX_COMMITS = 20
+"""Commits that one event lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +107,8 @@ class GitLane:
         if not problem and synced.sha != self._marked:
             try:
                 self._marker.advance(synced.sha)
+                log_event(self._parts.log, self._event(self._marked or "", synced))
                 self._marked = synced.sha
-                self._parts.log.info("the sync marker moved", revision=synced.sha)
             except StoppedError:
                 return
             except FluxError as error:
@@ -114,6 +118,15 @@ class GitLane:
         for ticket in synced.tickets:
             progress = replace(self._progress(synced.sha), report=synced.report, marker_error=problem)
             self._end(ticket, progress, synced.report)
+
+    def _event(self, before: str, synced: Synced) -> SyncEvent:
+        """What the move of the marker means; without the commits where git cannot tell them."""
+        try:
+            between = self._repository.commits_between(before, synced.sha, MAX_COMMITS)
+        except FluxError:
+            between = ()
+        commits = tuple(CommitSummary(commit.sha, commit.author, commit.subject) for commit in between)
+        return SyncEvent(before, synced.sha, commits, synced.report)
 
     @staticmethod
     def _end(ticket: SyncTicket, progress: SyncProgress, report: SyncReport) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from agent.manifests.load import TreeFile
@@ -20,6 +20,10 @@ class Commit(Protocol):
     @property
     def author(self) -> str:
         """`Name <email>`."""
+
+    @property
+    def subject(self) -> str:
+        """The first line of its message."""
 
 
 class Fetched(Protocol):
@@ -41,6 +45,9 @@ class Repository(Protocol):
 
     def read(self, shas: Collection[str]) -> Mapping[str, bytes]:
         """The content of blobs."""
+
+    def commits_between(self, old: str, new: str, limit: int = ...) -> Sequence[Commit]:
+        """The commits that `new` has and `old` has not, the newest first."""
 
     def blame(self, revision: str, path: str, line: int) -> Commit | None:
         """The last commit that touched the line."""

@@ -8,7 +8,7 @@ import select
 import socket
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -205,10 +205,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _object(self, call: Call, form: forms.Form) -> None:
         verbs, code = self.state.verbs, 200
         if self.command in ("GET", "HEAD"):
-            if call.query.get("watch") in ("1", "true") and not call.subresource:
-                fields = f"metadata.name={call.name}"
-                self._watch(replace(call, name="", query={**call.query, "fieldSelector": fields}), form)
-                return
             obj = verbs.get(call)
         elif self.command == "PUT":
             obj = verbs.update(call)

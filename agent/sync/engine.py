@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent.model.errors import ClusterError, FluxError
 from agent.model.ids import group_of
@@ -74,7 +74,9 @@ class SyncEngine:
         except FluxError as error:
             failures = _load_failures(request.loaded, DesiredState(()))
             return SyncReport(request.revision, started, time.monotonic() - clock, failures=failures, error=str(error))
-        return run.report(request.revision, started, time.monotonic() - clock)
+        return replace(
+            run.report(request.revision, started, time.monotonic() - clock), newest=dict(self._applier.newest)
+        )
 
     def _run(self, run: _Run) -> None:
         run.state = self._builder.build(run.loaded.manifests, run.kinds)

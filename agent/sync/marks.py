@@ -11,7 +11,6 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
 
 from agent.model.ids import ObjectKey
 
@@ -66,18 +65,10 @@ def marker(namespace: str, name: str, v1_salt: str = "") -> Marker:
 
 
 def v1_salt(url: str, branch: str, paths: Sequence[str]) -> str:
-    """Flux v1's name for a source: url without password, branch and paths, hashed together."""
-    return _digest(_without_password(url) + branch + "".join(paths))
+    """Flux v1's name for a source: url (in v1's form, without password), branch and paths, hashed together."""
+    return _digest(url + branch + "".join(paths))
 
 
 def v1_mark(salt: str, key: ObjectKey) -> str:
     """The mark Flux v1 gave to an object."""
     return "sha256." + _digest(salt + str(key.workload_id))
-
-
-def _without_password(url: str) -> str:
-    if "://" not in url:
-        return url
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=user.partition(":")[0] + at + host))

@@ -124,7 +124,7 @@ def deployment(name, *containers, **spec):
 
 
 def managed(obj):
-    """Who manages what, without what the controllers of a real cluster do: (manager, operation, subresource) → fieldsV1."""
+    """Who manages what, but for controllers: (manager, operation, subresource) → fieldsV1."""
     return {
         (entry["manager"], entry["operation"], entry.get("subresource", "")): entry["fieldsV1"]
         for entry in obj["metadata"].get("managedFields", [])

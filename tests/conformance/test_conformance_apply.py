@@ -222,7 +222,7 @@ class TestLists:
         merged = api.apply(path, other, manager="other")
         assert [port["name"] for port in merged["spec"]["ports"]] == ["a", "b", "c"]
         body["spec"]["ports"].reverse()
-        assert [port["name"] for port in api.apply(path, body)["spec"]["ports"]] == ["b", "a", "c"]
+        assert [port["name"] for port in api.apply(path, body)["spec"]["ports"]] == ["b", "c", "a"]
 
     def test_sets_merge_by_value(self, api, maps):
         api.apply(f"{maps}/one", config_map("one", finalizers=["suite.example/a", "suite.example/b"]))
@@ -356,22 +356,23 @@ class TestManagedFieldsAsWritten:
         assert order == [("Apply", "z-apply"), ("Apply", "z-b"), ("Update", "z-update")]
 
 
-class TestCustomKinds:
-    BODY = {
-        "apiVersion": "suite.example/v1",
-        "kind": "Widget",
-        "metadata": {"name": "w", "labels": {"l": "1"}},
-        "spec": {
-            "size": 1,
-            "parts": [{"name": "p", "n": 1}],
-            "free": {"x": {"y": 1}, "z": [1]},
-            "tags": {"t": "1"},
-            "plain": ["a"],
-        },
-    }
+WIDGET = {
+    "apiVersion": "suite.example/v1",
+    "kind": "Widget",
+    "metadata": {"name": "w", "labels": {"l": "1"}},
+    "spec": {
+        "size": 1,
+        "parts": [{"name": "p", "n": 1}],
+        "free": {"x": {"y": 1}, "z": [1]},
+        "tags": {"t": "1"},
+        "plain": ["a"],
+    },
+}
 
+
+class TestCustomKinds:
     def test_the_schema_says_what_is_a_field_and_what_a_key(self, api, namespace, widgets):
-        done = api.apply(f"{widgets(namespace)}/w", self.BODY)
+        done = api.apply(f"{widgets(namespace)}/w", WIDGET)
         assert managed(done)["flux", "Apply", ""] == {
             "f:metadata": {"f:labels": with_fields("l")},
             "f:spec": {
@@ -383,7 +384,7 @@ class TestCustomKinds:
         }
 
     def test_a_created_one_owns_its_structures_too(self, api, namespace, widgets):
-        done = api.create(widgets(namespace), self.BODY)
+        done = api.create(widgets(namespace), WIDGET)
         assert managed(done)["suite", "Update", ""] == {
             "f:metadata": {"f:labels": {".": {}, "f:l": {}}},
             "f:spec": {
@@ -397,11 +398,11 @@ class TestCustomKinds:
 
     def test_keyed_lists_of_the_schema_merge(self, api, namespace, widgets):
         path = f"{widgets(namespace)}/w"
-        api.apply(path, self.BODY)
-        other = {**self.BODY, "metadata": {"name": "w"}, "spec": {"parts": [{"name": "q", "n": 2}]}}
+        api.apply(path, WIDGET)
+        other = {**WIDGET, "metadata": {"name": "w"}, "spec": {"parts": [{"name": "q", "n": 2}]}}
         done = api.apply(path, other, manager="other")
         assert done["spec"]["parts"] == [{"name": "p", "n": 1}, {"name": "q", "n": 2}]
-        gone = api.apply(path, {**self.BODY, "spec": {"size": 1}})
+        gone = api.apply(path, {**WIDGET, "spec": {"size": 1}})
         assert gone["spec"] == {"size": 1, "parts": [{"name": "q", "n": 2}]}
 
 

@@ -62,7 +62,7 @@ class TestAggregated:
     def test_a_built_in_kind_is_told_with_its_names_and_verbs(self, api, kind):
         found = dict(_aggregated(api, "/apis" if kind[0] else "/api")[kind])
         found.pop("categories", None)
-        subresources = [one for one in found.pop("subresources", ()) if one["subresource"] != "finalize"]
+        subresources = [one for one in found.pop("subresources", ()) if one["subresource"] in _SUBRESOURCES]
         assert (found, subresources) == _expected(kind)
 
     def test_services_have_a_proxy(self, api):
@@ -115,6 +115,7 @@ def _subresource(kind, name):
     return {"subresource": name, "responseKind": answer, "verbs": ["get", "patch", "update"]}
 
 
+_SUBRESOURCES = ("scale", "status")
 _N, _C = "Namespaced", "Cluster"
 _KNOWN = {
     "namespaces": ("Namespace", _C, "ns", "status"),

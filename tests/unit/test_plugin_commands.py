@@ -299,7 +299,12 @@ def test_help_of_a_command_shows_its_text_examples_and_flags(argv, capsys):
     assert main(argv) == 0
     out = capsys.readouterr().out
     assert out.startswith("Synchronize the cluster with the git repository, now.\n")
-    for expected in ("kubectl flux sync [flags]", "Examples:\n", "  -h, --help                   help for sync\n", "Global Flags:\n"):
+    for expected in (
+        "kubectl flux sync [flags]",
+        "Examples:\n",
+        "  -h, --help                   help for sync\n",
+        "Global Flags:\n",
+    ):
         assert expected in out
 
 

@@ -58,12 +58,6 @@ def test_v1s_marks_are_recognised_by_its_formula():
     assert ours.is_ours(shop, v1_mark(salt, shop)) and not ours.is_ours(demo, v1_mark(salt, shop))
 
 
-def test_a_v1_salt_ignores_the_password_and_nothing_else():
-    plain = v1_salt("https://me@example.com/r", "master", [])
-    assert v1_salt("https://me:secret@example.com/r", "master", []) == plain
-    assert v1_salt("https://you@example.com/r", "master", []) != plain
-
-
 def test_a_mark_fits_into_a_label_and_names_one_object_of_one_source():
     key = ObjectKey("apps", "Deployment", "demo", "web")
     assert len(MARKER.mark(key)) == 50
