@@ -33,7 +33,7 @@ class Calls:
     def __str__(self) -> str:
         pages = sum(self.lists.values())
         parts = [f"{pages} LIST page{'' if pages == 1 else 's'}"]
-        parts += [f"{number} × {what}" for what, number in {**self.writes, **self.others}.items()]
+        parts += [f"{number} x {what}" for what, number in {**self.writes, **self.others}.items()]
         return ", ".join(parts if self.writes else [*parts, "no write"])
 
 

@@ -84,7 +84,9 @@ def spread(values: Sequence[float]) -> str:
 def table(rows: Iterable[Row]) -> str:
     """The figures as a Markdown table."""
     head = ("work", "command", "measured", "raw limit, same run", "target", "")
-    cells = [(row.work, f"`{row.command}`", row.measured, row.raw or "–", row.target or "–", row.verdict) for row in rows]
+    cells = [
+        (row.work, f"`{row.command}`", row.measured, row.raw or "-", row.target or "-", row.verdict) for row in rows
+    ]
     return markdown([head, *cells])
 
 
@@ -142,11 +144,11 @@ second.
 
 | work | Flux v1 | Flux 2 |
 |---|---|---|
-| first sync, 1,000 apps (3,020 objects) | 105 s (6.8 × its raw limit) | 31 s (2.0 × its raw limit) |
+| first sync, 1,000 apps (3,020 objects) | 105 s (6.8 x its raw limit) | 31 s (2.0 x its raw limit) |
 | sync again, nothing changed | not done after 390 s at 100 % CPU | 16 s |
-| one line changed → applied | as above | 16–25 s |
+| one line changed → applied | as above | 16 to 25 s |
 | memory, 3,020 objects | 104 MB, kubectl 110 MB, and memcached | 180 MB + 141 MB |
-| plugin start, `version --client` | 33 ms | – |
+| plugin start, `version --client` | 33 ms | - |
 """
 
 _PROFILE = """\

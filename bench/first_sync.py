@@ -49,8 +49,8 @@ def row(content: Content, raws: Sequence[Raw], asked: Sequence[Asked]) -> Row:
     return Row(
         f"first sync, {content.counts['deployments']:,} apps ({content.objects:,} objects)",
         "kubectl flux sync",
-        f"{spread([one.command for one in asked])}, {command / limit:.2f} × raw; the sync itself {engine:.1f} s",
+        f"{spread([one.command for one in asked])}, {command / limit:.2f} x raw; the sync itself {engine:.1f} s",
         spread([raw.apply for raw in raws]),
-        f"≤ {allowed:.1f} s (the larger of 1.2 × and + 3 s)",
+        f"≤ {allowed:.1f} s (the larger of 1.2 x and + 3 s)",
         command <= allowed and all(one.sync.applied == content.objects for one in asked),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import time
 from dataclasses import dataclass
@@ -79,5 +79,5 @@ def _sync(line: dict[str, Any], seen: dict[str, Any] | None) -> Sync:
     return Sync(line["revision"], passed, float(line["seconds"]), **numbers)
 
 
-def _time(line: dict[str, Any]) -> datetime.datetime:
-    return datetime.datetime.fromisoformat(line["ts"])
+def _time(line: dict[str, Any]) -> dt.datetime:
+    return dt.datetime.fromisoformat(line["ts"])

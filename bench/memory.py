@@ -42,15 +42,17 @@ def measure_large(number: int) -> Large:
 
 def large_rows(large: Large) -> list[Row]:
     """Memory, which is promised, and time, which is told."""
-    sync = Row(
-        f"first sync, {large.objects:,} objects (ConfigMaps)", "kubectl flux sync", seconds(large.first.command)
-    )
+    sync = Row(f"first sync, {large.objects:,} objects (ConfigMaps)", "kubectl flux sync", seconds(large.first.command))
     again = Row(
         f"sync again, {large.objects:,} objects",
         "kubectl flux sync",
         f"{seconds(large.again.command)}; the sync itself {seconds(large.again.sync.engine)}; {large.again.calls}",
     )
-    return [sync, again, _row(f"memory, {large.objects:,} objects", "kubectl flux sync, twice", [large.memory], LARGE_LIMIT)]
+    return [
+        sync,
+        again,
+        _row(f"memory, {large.objects:,} objects", "kubectl flux sync, twice", [large.memory], LARGE_LIMIT),
+    ]
 
 
 def _row(work: str, command: str, memories: Sequence[Mapping[str, float]], limit: int) -> Row:

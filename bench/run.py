@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import first_sync
 import memory
@@ -43,7 +42,7 @@ class Samples:
     first: list[Asked] = field(default_factory=list)
     unchanged: list[Asked] = field(default_factory=list)
     change: list[Asked] = field(default_factory=list)
-    memory: list[Mapping[str, float]] = field(default_factory=list)
+    memories: list[Mapping[str, float]] = field(default_factory=list)
     restart: list[Asked] = field(default_factory=list)
     plugin: plugin.Plugin | None = None
     configmaps: memory.Large | None = None
@@ -75,7 +74,7 @@ def _round(samples: Samples, content: Content, names: frozenset[str], *, last: b
         samples.first.append(first_sync.measure(stage, content))
         if names & {"unchanged", "memory"}:
             samples.unchanged.append(unchanged.measure(stage))
-            samples.memory.append(stage.memory())
+            samples.memories.append(stage.memory())
         if "change" in names:
             samples.change += one_change.measure(stage, content)
         if "restart" in names:
@@ -96,7 +95,7 @@ def rows(samples: Samples, content: Content, names: frozenset[str]) -> list[Row]
     if samples.change:
         found.append(one_change.row(samples.change))
     if "memory" in names:
-        found.append(memory.row(content, samples.memory))
+        found.append(memory.row(content, samples.memories))
     if samples.configmaps:
         found += memory.large_rows(samples.configmaps)
     if samples.plugin:
@@ -125,10 +124,14 @@ def _sizes(options: argparse.Namespace) -> list[str]:
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="bench/run.py", description="Figures of kubectl-flux on a real control plane.")
+    parser = argparse.ArgumentParser(
+        prog="bench/run.py", description="Figures of kubectl-flux on a real control plane."
+    )
     parser.add_argument("--apps", type=int, default=APPS, metavar="N", help=f"apps to sync ({APPS:,})")
     parser.add_argument("--configmaps", type=int, default=CONFIG_MAPS, metavar="N", help=f"({CONFIG_MAPS:,})")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help=f"raw limit and agent in turns ({ROUNDS})")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"raw limit and agent in turns ({ROUNDS})"
+    )
     parser.add_argument("--only", choices=NAMES, action="append", help="measure only this; may be repeated")
     parser.add_argument("--write", type=Path, metavar="PATH", help="write the page, such as docs/benchmarks.md")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every value")

@@ -75,7 +75,9 @@ class Stage:
             (self.folder / "agent").mkdir()
             self.agent = DeployedAgent(self.plane, self.folder / "agent", NAMESPACE)
             self.journal = Journal(self.agent.log)
-            self.plane.kubectl("create", "clusterrolebinding", PERSON, "--clusterrole=cluster-admin", f"--user={PERSON}")
+            self.plane.kubectl(
+                "create", "clusterrolebinding", PERSON, "--clusterrole=cluster-admin", f"--user={PERSON}"
+            )
             self._warm_up()
         except BaseException:
             self._cleanup.close()

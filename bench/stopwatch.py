@@ -128,9 +128,7 @@ def main(out: Path, flags: list[str]) -> int:
     costs = [watch.cost() for _, watch in installed if watch] + [whole]
     missing = [f"{step.module}:{step.where}" for step, watch in installed if not watch]
     fields = ("step", "times", "wall", "cpu")
-    out.write_text(
-        json.dumps({"costs": [{f: getattr(cost, f) for f in fields} for cost in costs], "missing": missing})
-    )
+    out.write_text(json.dumps({"costs": [{f: getattr(cost, f) for f in fields} for cost in costs], "missing": missing}))
     return code
 
 

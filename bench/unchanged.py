@@ -27,12 +27,12 @@ def measure_restart(stage: Stage) -> Asked:
 def row(content: Content, raws: Sequence[Raw], asked: Sequence[Asked]) -> Row:
     """One LIST page per 500 objects and kind, and nothing else."""
     pages = content.pages()
+    engine = seconds(median(one.sync.engine for one in asked))
     exact = all(one.calls.lists == pages and not one.calls.writes for one in asked)
     return Row(
         "sync again, nothing changed",
         "kubectl flux sync",
-        f"{spread([one.command for one in asked])}; the sync itself {seconds(median(one.sync.engine for one in asked))}; "
-        f"{asked[-1].calls}",
+        f"{spread([one.command for one in asked])}; the sync itself {engine}; {asked[-1].calls}",
         f"{spread([raw.list for raw in raws])}, {raws[-1].pages} pages",
         f"≤ {LIMIT:.1f} s, no write, {sum(pages.values())} LIST pages",
         exact and median(one.command for one in asked) <= LIMIT,
@@ -42,7 +42,7 @@ def row(content: Content, raws: Sequence[Raw], asked: Sequence[Asked]) -> Row:
 def restart_row(asked: Sequence[Asked]) -> Row:
     """Nothing is promised but that nothing is written."""
     writes = asked[-1].calls.writes
-    sent = ", ".join(f"{number} × {what}" for what, number in writes.items()) or "no write"
+    sent = ", ".join(f"{number} x {what}" for what, number in writes.items()) or "no write"
     return Row(
         "the same after a restart of the agent",
         "flux-agent",

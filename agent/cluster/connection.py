@@ -17,6 +17,7 @@ import urllib3
 from kubernetes.client.configuration import Configuration
 from kubernetes.client.rest import RESTClientObject
 from kubernetes.config import ConfigException, incluster_config, kube_config
+from yaml import YAMLError
 
 from agent.model.errors import UsageError
 from agent.settings import ClusterSettings
@@ -67,11 +68,14 @@ class Connection:
         return {"Authorization": header} if header else {}
 
     def reload(self) -> bool:
-        """Read the configuration again after a refusal; False where that was done a moment ago."""
+        """Read the configuration again after a refusal; False where that was done a moment ago or cannot be done."""
         with self._lock:
             if time.monotonic() - self._loaded_at < _RELOAD_EVERY:
                 return False
-            self._load()
+            try:
+                self._load()
+            except UsageError:
+                return False
             return True
 
     def close(self) -> None:
@@ -90,7 +94,7 @@ def _configuration(settings: ClusterSettings) -> Any:
             )
         else:
             incluster_config.load_incluster_config(configuration)
-    except (ConfigException, OSError, ValueError, KeyError) as error:
+    except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
         raise UsageError(
             f"the cluster's configuration cannot be used: {error}",
             hint="run in a pod with a ServiceAccount, or give --kubeconfig",

@@ -89,6 +89,13 @@ def invalid(kind: Kind, name: str, field: str, reason: str, problem: str) -> Ref
     return Refusal(422, "Invalid", f'{kind.kind}{group} "{name}" is invalid: {field}: {problem}', details)
 
 
+def revision_needed(kind: Kind, name: str) -> Refusal:
+    """A kind whose objects are replaced only by those who name the revision they replace."""
+    problem, field = "Invalid value: 0: must be specified for an update", "metadata.resourceVersion"
+    details = {**_details(kind, name), "causes": [{"reason": "FieldValueInvalid", "message": problem, "field": field}]}
+    return Refusal(422, "Invalid", f'{kind.full_name} "{name}" is invalid: {field}: {problem}', details)
+
+
 def method_not_allowed() -> Refusal:
     """The verb is not served at this path."""
     return Refusal(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})

@@ -207,7 +207,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command in ("GET", "HEAD"):
             obj = verbs.get(call)
         elif self.command == "PUT":
-            obj = verbs.update(call)
+            code, obj = verbs.update(call)
         elif self.command == "PATCH":
             code, obj = verbs.patch(call)
         elif self.command == "DELETE" and not call.subresource:

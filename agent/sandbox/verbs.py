@@ -35,6 +35,29 @@ _SHOWN_WHEN_GONE = (
 )
 """Kinds whose deletion is answered with the object, rather than with a Status."""
 
+_CREATED_BY_PUT = frozenset(
+    {
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Endpoints",
+        "Event",
+        "Lease",
+        "LimitRange",
+        "Role",
+        "RoleBinding",
+        "Service",
+    }
+)
+_REPLACED_BY_REVISION = frozenset(
+    {
+        "CustomResourceDefinition",
+        "Lease",
+        "MutatingWebhookConfiguration",
+        "PodDisruptionBudget",
+        "ValidatingWebhookConfiguration",
+    }
+)
+
 
 class Verbs:
     """The verbs of the API over one store."""
@@ -71,11 +94,18 @@ class Verbs:
         with self._store.lock:
             return self._create(call, obj, None)
 
-    def update(self, call: Call) -> Object:
-        """PUT: the object as a whole."""
+    def update(self, call: Call) -> tuple[int, Object]:
+        """PUT: the object as a whole; 201 where it was created, as some kinds are."""
         obj = body_of(call)
+        known = call.kind.kind if not call.kind.custom else ""
         with self._store.lock:
-            return self._write(call, self._live(call), obj)
+            if known in _CREATED_BY_PUT and not self._store.get(call.kind.stored_as, call.namespace, call.name):
+                return 201, self._create(call, obj, None)
+            live = self._live(call)
+            unnamed = not (obj.get("metadata") or {}).get("resourceVersion") and not call.subresource
+            if unnamed and (call.kind.custom or known in _REPLACED_BY_REVISION):
+                raise answers.revision_needed(call.kind, call.name)
+            return 200, self._write(call, live, obj)
 
     def patch(self, call: Call) -> tuple[int, Object]:
         """PATCH, of the four kinds; 201 where a server-side apply created the object."""

@@ -79,7 +79,7 @@ def test_annotating_labelling_and_patching(kubectl, api, maps):
         "kubectl-annotate",
         "kubectl-label",
         "kubectl-patch",
-    } - {"kubectl-create"}
+    }
 
 
 def test_editing(kubectl, api, deployments):
@@ -109,10 +109,8 @@ def test_what_is_served(kubectl, widgets):
     kinds = kubectl("api-resources", "-o", "name").split()
     assert {"configmaps", "deployments.apps", "widgets.suite.example"} <= set(kinds)
     widget = {"apiVersion": "suite.example/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 1}}
-    assert (
-        kubectl("apply", "--server-side", "-f", "-", input=_yaml(widget))
-        == "widget.suite.example/w serverside-applied\n"
-    )
+    told = kubectl("apply", "--server-side", "-f", "-", input=_yaml(widget))
+    assert told == "widget.suite.example/w serverside-applied\n"
     assert kubectl("get", "wd", "--no-headers").split()[0] == "w"
 
 

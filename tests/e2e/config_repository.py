@@ -60,6 +60,16 @@ class ConfigRepository:
         self.git("push", "-q", "--force", "origin", f"HEAD:refs/heads/{self.branch}")
         return self.git("rev-parse", "HEAD")
 
+    def replace(self, files: dict[str, Any], message: str = "change") -> str:
+        """As `commit_files`, and nothing else stays in the repository."""
+        self.git("rm", "-r", "-q", "-f", "--ignore-unmatch", ".")
+        return self.commit_files(files, message)
+
+    @property
+    def head(self) -> str:
+        """The commit that was made last."""
+        return self.git("rev-parse", "HEAD")
+
     def tag(self, name: str = "flux-sync") -> str:
         """The commit a tag of the bare repository points to; empty where there is none."""
         tags = self.git("for-each-ref", "--format=%(*objectname)", f"refs/tags/{name}", cwd=self.bare)
@@ -88,6 +98,29 @@ def deployment(
     replicas_field = {} if replicas is None else {"replicas": replicas}
     metadata = {"name": name, "namespace": namespace, **meta}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {**replicas_field, **spec}}
+
+
+def secret(namespace: str, name: str, **content: Any):
+    """A Secret; `content` has its `data`, `stringData` or `type`."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, **content}
+
+
+def definition(group: str, kind: str, plural: str):
+    """A CustomResourceDefinition of a namespaced kind that takes any fields."""
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    spec = {
+        "group": group,
+        "scope": "Namespaced",
+        "names": {"kind": kind, "plural": plural, "singular": kind.lower()},
+        "versions": [version],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": spec,
+    }
 
 
 def namespace_of(name: str):

@@ -1,0 +1,422 @@
+"""What a revision may hold: every object is attempted, and what cannot be applied fails alone, in the server's words."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from agent_status import log_lines, status_of, until
+from config_repository import ConfigRepository, as_yaml, config_map, definition, deployment, namespace_of, secret
+from controlplane.plane import PlaneError
+
+pytestmark = pytest.mark.controlplane
+
+# What a test leaves behind goes with the next commit, whatever it is.
+FLAGS = (
+    "--auth=none",
+    "--git-poll-interval=1h",
+    "--sync-interval=1h",
+    "--sync-garbage-collection",
+    "--sync-garbage-collection-limit=none",
+    "--sync-garbage-collection-hold-kinds=",
+)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    repository = ConfigRepository(tmp_path_factory.mktemp("git"))
+    repository.commit("first")
+    return repository
+
+
+@pytest.fixture(scope="module")
+def agent(start_agent, repository):
+    return start_agent(f"--git-url={repository.url}", *FLAGS)
+
+
+@pytest.fixture
+def sync(agent, repository):
+    """A function that lets git hold just these files and syncs: what the plugin said. `fails` says how it must end."""
+
+    def write(files, *, fails=False):
+        repository.replace(files)
+        done = agent.kubectl_flux("sync", check=False)
+        assert done.returncode == int(fails), done.stderr
+        return done.stderr
+
+    return write
+
+
+@pytest.fixture
+def read(plane, namespace):
+    """A function that reads an object of the test's namespace, such as `configmaps/a`; None where it is not there."""
+
+    def get(name, api="/api/v1"):
+        try:
+            return plane.api("GET", f"{api}/namespaces/{namespace}/{name}")
+        except PlaneError as error:
+            assert "HTTP 404" in str(error)
+            return None
+
+    return get
+
+
+def custom(group, kind, namespace, name):
+    return {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": {}}
+
+
+def service(namespace, name, **spec):
+    ports = [{"port": 80, "protocol": "TCP"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ports": ports, **spec},
+    }
+
+
+def job(namespace, name, image):
+    containers = [{"name": "main", "image": image}]
+    template = {"spec": {"containers": containers, "restartPolicy": "Never"}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"template": template},
+    }
+
+
+def told_of(stderr, word):
+    """The one line of the plugin's output that tells of this object."""
+    [line] = [line for line in stderr.splitlines() if word in line]
+    return line
+
+
+def test_a_definition_and_its_objects_come_in_one_commit(plane, sync, repository, namespace, read, prefix):
+    group = f"{prefix}.example.com"
+    sync({"a": custom(group, "Shop", namespace, "first"), "b": definition(group, "Shop", "shops")})
+    assert read("shops/first", f"/apis/{group}/v1")
+    assert repository.tag() == repository.head
+
+
+def test_a_namespace_and_its_contents_come_in_one_commit(plane, sync, prefix):
+    space = f"{prefix}-together"
+    sync({"a": [config_map(space, a="1"), namespace_of(space)]})
+    assert plane.api("GET", f"/api/v1/namespaces/{space}/configmaps/settings")["data"] == {"a": "1"}
+
+
+def test_a_custom_kind_may_be_called_like_one_of_the_core(sync, namespace, read, prefix):
+    group = f"serving-{prefix}.example.com"
+    sync(
+        {
+            "core": service(namespace, "web"),
+            "custom": custom(group, "Service", namespace, "web"),
+            "definition": definition(group, "Service", "services"),
+        }
+    )
+    assert read("services/web")
+    assert read("services/web", f"/apis/{group}/v1")
+    sync({"core": service(namespace, "web"), "definition": definition(group, "Service", "services")})
+    assert read("services/web")
+    assert read("services/web", f"/apis/{group}/v1") is None
+
+
+def test_lists_several_documents_and_comments_are_read(sync, namespace, read):
+    listed = {"apiVersion": "v1", "kind": "List", "items": [config_map(namespace, "l1"), config_map(namespace, "l2")]}
+    typed = {"apiVersion": "v1", "kind": "ConfigMapList", "items": [config_map(namespace, "l3")]}
+    several = f"# about this file\n---\n{as_yaml(config_map(namespace, 'd1'))}---\n# only a comment\n---\n"
+    several += as_yaml(config_map(namespace, "d2"))
+    sync({"listed": listed, "typed": typed, "several": several, "comments": "# nothing yet\n"})
+    names = ("l1", "l2", "l3", "d1", "d2")
+    assert [bool(read(f"configmaps/{name}")) for name in names] == [True] * 5
+
+
+def test_what_is_no_manifest_is_left_out_and_holds_nothing(agent, sync, repository, namespace, read):
+    chart = {"Chart.yaml": "name: shop\n", "values.yaml": "a: 1\n", "templates/cm.yaml": "a: {{ .Values.a }}\n"}
+    sync(
+        {
+            "good": config_map(namespace, "good"),
+            "values/prices.yaml": "currency: EUR\nprices: [1, 2]\n",
+            "json/settings.json": json.dumps(config_map(namespace, "json")),
+            **{f"charts/shop/{name}": content for name, content in chart.items()},
+        }
+    )
+    assert read("configmaps/good")
+    assert read("configmaps/json") is None
+    assert repository.tag() == repository.head
+    notices = status_of(agent)["notices"]
+    assert [notice for notice in notices if "charts/" in notice or "json" in notice] == []
+    assert len([notice for notice in notices if "values/prices.yaml" in notice]) == 1
+    agent.kubectl_flux("sync")
+    assert len(log_lines(agent, "values/prices.yaml")) == 1
+
+
+def test_a_field_that_may_not_change_fails_alone_and_the_tag_moves(sync, repository, namespace, read):
+    def files(number, **labels):
+        web = deployment(namespace)
+        web["spec"]["selector"]["matchLabels"] |= labels
+        web["spec"]["template"]["metadata"]["labels"] |= labels
+        return {
+            "web": web,
+            "front": service(namespace, "front", clusterIP=f"10.96.200.{number}"),
+            "once": job(namespace, "once", f"acme/once:{number}"),
+            "settings": config_map(namespace, a=str(number)),
+        }
+
+    sync(files(1))
+    said = sync(files(2, tier="front"), fails=True)
+    assert "field is immutable" in told_of(said, f"{namespace}:deployment/web (web.yaml:1)")
+    assert "may not change once set" in told_of(said, f"{namespace}:service/front (front.yaml:1)")
+    assert "field is immutable" in told_of(said, f"{namespace}:job/once (once.yaml:1)")
+    assert read("configmaps/settings")["data"] == {"a": "2"}
+    assert repository.tag() == repository.head
+
+
+@pytest.fixture
+def policy(plane, namespace, prefix):
+    """An admission policy that refuses ConfigMaps labelled `tier: forbidden` in the test's namespace; its words."""
+    words = "nobody may have the forbidden tier"
+    name = f"{prefix}-policy"
+    matched = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}
+    expression = "object.metadata.?labels.?tier.orValue('') != 'forbidden'"
+    policy = {
+        "kind": "ValidatingAdmissionPolicy",
+        "spec": {
+            "failurePolicy": "Fail",
+            "matchConstraints": {"resourceRules": [rule]},
+            "validations": [{"expression": expression, "message": words}],
+        },
+    }
+    binding = {
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "spec": {"policyName": name, "validationActions": ["Deny"], "matchResources": matched},
+    }
+    both = [
+        {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}, **one}
+        for one in (policy, binding)
+    ]
+    plane.kubectl("apply", "-f", "-", input=as_yaml(both))
+
+    def refuses():
+        try:
+            plane.api("POST", f"/api/v1/namespaces/{namespace}/configmaps?dryRun=All", labelled(namespace, "probe"))
+        except PlaneError as error:
+            return words in str(error)
+        return False
+
+    until(refuses, "the admission policy")
+    yield words
+    plane.kubectl("delete", "-f", "-", input=as_yaml(both))
+
+
+def labelled(namespace, name):
+    made = config_map(namespace, name)
+    made["metadata"]["labels"] = {"tier": "forbidden"}
+    return made
+
+
+def test_a_denied_admission_is_told_in_its_own_words(sync, repository, namespace, read, policy):
+    said = sync({"bad": labelled(namespace, "bad"), "good": config_map(namespace, "good")}, fails=True)
+    assert policy in told_of(said, f"{namespace}:configmap/bad (bad.yaml:1)")
+    assert read("configmaps/good")
+    assert repository.tag() == repository.head
+
+
+def test_an_exceeded_quota_is_told_in_the_api_servers_words(plane, sync, repository, namespace, read):
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "few", "namespace": namespace},
+        "spec": {"hard": {"count/secrets": "1"}},
+    }
+    sync({"quota": quota})
+    until(lambda: read("resourcequotas/few").get("status", {}).get("used"), "the quota to be counted")
+    files = {name: secret(namespace, name, data={}) for name in ("one", "two")}
+    said = sync({"quota": quota, "settings": config_map(namespace), **files}, fails=True)
+    assert "exceeded quota: few" in told_of(said, f"{namespace}:secret/")
+    assert read("configmaps/settings")
+    assert [bool(read(f"secrets/{name}")) for name in ("one", "two")].count(True) == 1
+    assert repository.tag() == repository.head
+
+
+def test_what_does_not_fit_its_kind_fails_clearly(sync, repository, namespace, read):
+    odd = deployment(namespace, "odd")
+    odd["spec"]["replicsa"] = 3
+    twice = deployment(namespace, "twice")
+    twice["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": "A", "value": "1"}, {"name": "A"}]
+    said = sync({"odd": odd, "twice": twice, "good": config_map(namespace)}, fails=True)
+    assert "does not fit the schema of its kind" in told_of(said, f"{namespace}:deployment/odd (odd.yaml:1)")
+    assert ".spec.replicsa: field not declared in schema" in said
+    assert "does not fit the schema of its kind" in told_of(said, f"{namespace}:deployment/twice (twice.yaml:1)")
+    assert read("configmaps/settings")
+    assert repository.tag() == repository.head
+
+
+def test_an_unknown_kind_and_a_missing_namespace_fail_alone_with_the_next_thing_to_try(
+    sync, repository, namespace, read
+):
+    lost = custom("nowhere.example.com", "Shop", namespace, "lost")
+    files = {"lost": lost, "astray": config_map(f"{namespace}-not", "astray"), "good": config_map(namespace)}
+    said = sync(files, fails=True)
+    assert "is its CustomResourceDefinition missing?" in told_of(said, f"{namespace}:shop/lost (lost.yaml:1)")
+    assert "not found" in told_of(said, f"{namespace}-not:configmap/astray (astray.yaml:1)")
+    assert read("configmaps/settings")
+    assert repository.tag() == repository.head
+
+
+def test_a_field_that_another_applier_owns_becomes_gits(plane, sync, namespace, read):
+    other = config_map(namespace, mine="other", theirs="1")
+    plane.kubectl("apply", "--server-side", "--field-manager=other", "-f", "-", input=as_yaml(other))
+    sync({"settings": config_map(namespace, mine="git")})
+    assert read("configmaps/settings")["data"] == {"mine": "git", "theirs": "1"}
+
+
+def test_what_the_api_server_refuses_with_a_conflict_fails_alone(
+    plane, sync, repository, namespace, read, new_namespace
+):
+    ending = new_namespace("ending")
+    held = config_map(ending, "held")
+    held["metadata"]["finalizers"] = ["example.com/wait"]
+    plane.api("POST", f"/api/v1/namespaces/{ending}/configmaps", held)
+    plane.kubectl("delete", "namespace", "--wait=false", ending)
+    try:
+        said = sync({"late": config_map(ending, "late"), "good": config_map(namespace)}, fails=True)
+    finally:
+        plane.kubectl("patch", "-n", ending, "cm/held", "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    assert "is being terminated" in told_of(said, f"{ending}:configmap/late (late.yaml:1)")
+    assert read("configmaps/settings")
+    assert repository.tag() == repository.head
+
+
+def test_a_config_map_of_almost_a_mebibyte_applies(sync, namespace, read):
+    sync({"large": config_map(namespace, large="x" * 1_040_000)})
+    assert len(read("configmaps/settings")["data"]["large"]) == 1_040_000
+
+
+HIDDEN = "hidden7392"
+PIN = 48151623
+REFUSED = {
+    "not-base64": {"data": {"key": f"!{HIDDEN}!"}},
+    "a-mapping": {"data": {"key": {"inner": HIDDEN}}},
+    "a-list": {"data": {"key": [HIDDEN]}},
+    "a-number": {"data": {"key": PIN}},
+    "a-plain-number": {"stringData": {"key": PIN}},
+    "no-mapping": {"data": HIDDEN},
+    "no-plain-mapping": {"stringData": HIDDEN},
+    "another-type": {"type": "kubernetes.io/tls", "stringData": {"tls.crt": HIDDEN}},
+    "a-strange-type": {"type": {"of": HIDDEN}, "data": {}},
+}
+UNREADABLE = {
+    "an-alias": f"stringData:\n  key: *{HIDDEN}\n",
+    "a-tag": f"stringData:\n  key: !{HIDDEN} x\n",
+    "a-large-number": f"data:\n  key: {PIN}e999\n",
+    "a-colon": f"stringData:\n  key: {HIDDEN}: x\n",
+}
+
+
+def test_the_values_of_a_refused_secret_are_never_told(agent, sync, namespace, read):
+    files = {name: secret(namespace, name, **content) for name, content in REFUSED.items()}
+    files |= {name: as_yaml(secret(namespace, name)) + content for name, content in UNREADABLE.items()}
+    said = sync(files, fails=True)
+    unheard = [name for name in files if f"{name}.yaml" not in said]
+    leaks = [line for text in (said, agent.log.read_text()) for line in text.splitlines() if is_told(line)]
+    leaks += [failure["reason"] for failure in status_of(agent)["failures"] if is_told(failure["reason"])]
+    assert leaks == []
+    assert unheard == []
+    assert [name for name in files if read(f"secrets/{name}")] == []
+
+
+def is_told(text):
+    coded = base64.b64encode(HIDDEN.encode()).decode().rstrip("=")[:12]
+    return any(value in text for value in (HIDDEN, coded, str(PIN), base64.b64encode(str(PIN).encode()).decode()))
+
+
+@pytest.mark.parametrize("value", ['"true"', "true"])
+def test_what_git_says_to_ignore_is_neither_made_nor_changed(sync, repository, namespace, read, value):
+    text = as_yaml(config_map(namespace, a="1"))
+    ignored = text.replace("metadata:\n", f"metadata:\n  annotations:\n    fluxcd.io/ignore: {value}\n")
+    sync({"settings": ignored})
+    assert read("configmaps/settings") is None
+    sync({"settings": text})
+    assert read("configmaps/settings")["data"] == {"a": "1"}
+    sync({"settings": ignored.replace("'1'", "'2'")})
+    assert read("configmaps/settings")["data"] == {"a": "1"}
+    assert repository.tag() == repository.head
+
+
+def test_what_the_cluster_says_to_ignore_is_neither_changed_nor_collected(plane, sync, namespace, read):
+    sync({"settings": config_map(namespace, a="1")})
+    plane.kubectl("annotate", "-n", namespace, "cm/settings", "fluxcd.io/ignore=true")
+    sync({"settings": config_map(namespace, a="2")})
+    assert read("configmaps/settings")["data"] == {"a": "1"}
+    sync({})
+    assert read("configmaps/settings")
+    plane.kubectl("delete", "-n", namespace, "cm/settings")
+
+
+@pytest.mark.parametrize("place", ["git", "cluster"])
+def test_what_is_to_be_synced_only_follows_git_and_is_not_collected(plane, sync, namespace, read, place):
+    in_git = {"fluxcd.io/ignore": "sync_only"} if place == "git" else None
+    sync({"settings": config_map(namespace, annotations=in_git, a="1")})
+    if place == "cluster":
+        plane.kubectl("annotate", "-n", namespace, "cm/settings", "fluxcd.io/ignore=sync_only")
+    sync({"settings": config_map(namespace, annotations=in_git, a="2")})
+    assert (read("configmaps/settings") or {}).get("data") == {"a": "2"}
+    sync({})
+    assert read("configmaps/settings")
+    plane.kubectl("delete", "-n", namespace, "cm/settings")
+
+
+def test_an_object_that_is_defined_twice_holds_the_tag_and_the_deletions(sync, repository, namespace, read):
+    sync({"settings": config_map(namespace, a="1"), "gone": config_map(namespace, "gone")})
+    held = repository.tag()
+    files = {
+        "settings": config_map(namespace, a="2"),
+        "apps/again": [config_map(namespace, "other"), config_map(namespace, a="3")],
+    }
+    said = sync(files, fails=True)
+    line = told_of(said, f"{namespace}:configmap/settings")
+    assert "apps/again.yaml:" in line and "settings.yaml:1" in line
+    assert [bool(read(f"configmaps/{name}")) for name in ("other", "gone")] == [True, True]
+    assert read("configmaps/settings")["data"] == {"a": "1"}
+    assert repository.tag() == held
+    sync({"settings": config_map(namespace, a="2")})
+    assert read("configmaps/gone") is None
+    assert repository.tag() == repository.head
+
+
+def test_objects_of_the_cluster_itself_come_and_go(plane, sync, namespace, prefix):
+    role = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": f"{prefix}-role", "namespace": namespace},
+        "rules": [],
+    }
+    path = f"/apis/rbac.authorization.k8s.io/v1/clusterroles?fieldSelector=metadata.name={prefix}-role"
+    sync({"role": role, "settings": config_map(namespace)})
+    assert len(plane.api("GET", path)["items"]) == 1
+    sync({"settings": config_map(namespace)})
+    assert plane.api("GET", path)["items"] == []
+
+
+OWNERS = {
+    "the Helm release shop/web": {
+        "labels": {"app.kubernetes.io/managed-by": "Helm"},
+        "annotations": {"meta.helm.sh/release-name": "web", "meta.helm.sh/release-namespace": "shop"},
+    },
+    "the source team-b/default": {"annotations": {"fluxcd.io/sync-source": "team-b/default@0123abcd"}},
+}
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+def test_an_object_that_belongs_to_another_is_refused_and_told(plane, sync, repository, namespace, read, owner):
+    made = config_map(namespace, a="theirs")
+    made["metadata"] |= OWNERS[owner]
+    plane.api("POST", f"/api/v1/namespaces/{namespace}/configmaps", made)
+    said = sync({"settings": config_map(namespace, a="ours"), "good": config_map(namespace, "good")}, fails=True)
+    assert f"belongs to {owner}" in told_of(said, f"{namespace}:configmap/settings (settings.yaml:1)")
+    assert read("configmaps/settings")["data"] == {"a": "theirs"}
+    assert read("configmaps/good")
+    assert repository.tag() == repository.head
