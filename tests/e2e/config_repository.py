@@ -105,6 +105,32 @@ def secret(namespace: str, name: str, **content: Any):
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, **content}
 
 
+def custom(group: str, kind: str, namespace: str, name: str):
+    """An object of a custom kind."""
+    return {"apiVersion": f"{group}/v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}, "spec": {}}
+
+
+def service(namespace: str, name: str = "web", **spec: Any):
+    ports = [{"port": 80, "protocol": "TCP"}]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"ports": ports, **spec},
+    }
+
+
+def job(namespace: str, name: str, image: str):
+    containers = [{"name": "main", "image": image}]
+    template = {"spec": {"containers": containers, "restartPolicy": "Never"}}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"template": template},
+    }
+
+
 def definition(group: str, kind: str, plural: str):
     """A CustomResourceDefinition of a namespaced kind that takes any fields."""
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

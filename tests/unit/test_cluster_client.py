@@ -32,8 +32,9 @@ class Server:
                 answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
                 if answer == "hang":
                     self.send_response(200)
+                    self.send_header("Transfer-Encoding", "chunked")
                     self.end_headers()
-                    self.wfile.write(b'{"type":"ADDED","object":{}}\n')
+                    self.wfile.write(b'1d\r\n{"type":"ADDED","object":{}}\n\r\n')
                     self.wfile.flush()
                     server.waiting.wait(30)
                     self.close_connection = True
