@@ -30,6 +30,7 @@ from stage import Asked, Stage, kubernetes_version
 APPS = 1000
 CONFIG_MAPS = 10_000
 ROUNDS = 2
+BUSY = 0.25  # load average per core from which figures are not to be trusted
 NAMES = ("first", "unchanged", "change", "memory", "restart", "plugin", "configmaps", "profile")
 ON_APPS = frozenset(NAMES) - {"configmaps", "profile"}
 
@@ -144,6 +145,8 @@ def main(arguments: Sequence[str]) -> int:
     names = frozenset(options.only or NAMES)
     where = circumstances(options)
     print(f"{where.machine}; {where.versions}; load average {where.load:.1f}", flush=True)
+    if where.load > where.cores * BUSY:
+        print("The machine is busy with something else: seconds will come out too high, and unlike one another.")
     samples = measure(options, names)
     found = rows(samples, apps(options.apps), names)
     print("", *found, sep="\n")

@@ -147,7 +147,7 @@ class _Builder:
 
     def _alias(self, anchor: str, line: int) -> Any:
         if anchor not in self._anchors:
-            raise ReadError(f'the alias "{anchor}" stands for nothing defined before it', line)
+            raise ReadError("an alias stands for nothing defined before it", line)
         value, size = self._anchors[anchor]
         self._count(size, line)
         return value
@@ -227,19 +227,19 @@ def scalar(text: str, line: int = 0) -> Any:
     if first not in "+-.0123456789":
         return text
     if text in _NOT_JSON:
-        raise ReadError(f"{text} cannot be written as JSON", line)
+        raise ReadError("a number is infinite or none: that cannot be written as JSON", line)
     plain = text if first == "." else text.replace("_", "")
     if first != "." and _INT.fullmatch(plain):
         return _integer(plain)
     if _FLOAT.fullmatch(plain):
-        return _number(float(plain), text, line)
+        return _number(float(plain), line)
     return text
 
 
-def _number(number: float, text: str, line: int) -> int | float:
+def _number(number: float, line: int) -> int | float:
     """A float as Go writes it into JSON: whole ones below 1e21 without a point, in their shortest digits."""
     if math.isinf(number):
-        raise ReadError(f"{text} is too large for a number", line)
+        raise ReadError("a number is too large", line)
     return int(Decimal(repr(number))) if number.is_integer() and abs(number) < 1e21 else number
 
 
@@ -251,4 +251,4 @@ def _integer(plain: str) -> int | float:
         base = 8 if len(digits) > 1 and digits.startswith("0") else 10
     value = sign * int(digits[2:] if digits[1:2] in ("x", "o", "b") else digits, base)
     # Beyond 64 bits kubectl falls back to a float.
-    return value if -(2**63) <= value < 2**63 else _number(float(value), plain, 0)
+    return value if -(2**63) <= value < 2**63 else _number(float(value), 0)

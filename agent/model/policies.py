@@ -46,5 +46,10 @@ def is_on(policies: Mapping[str, str], name: str) -> bool:
 
 
 def ignores_sync(policies: Mapping[str, str]) -> bool:
-    """Whether the object is left alone by the sync: `ignore` is `true` or `sync_only`."""
+    """Whether the sync leaves the object alone: `ignore` is `true`."""
+    return is_on(policies, "ignore")
+
+
+def ignores_collection(policies: Mapping[str, str]) -> bool:
+    """Whether the object stays when it leaves git: `ignore` is `true`, or `sync_only`, which is synced otherwise."""
     return policies.get("ignore") in ("true", "sync_only")

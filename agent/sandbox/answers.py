@@ -77,16 +77,26 @@ def rejected() -> Refusal:
     return Refusal(422, "Invalid", "the server rejected our request due to an error in our request", {})
 
 
-def invalid(kind: Kind, name: str, field: str, reason: str, problem: str) -> Refusal:
-    """A field's value is not allowed; `reason` is such as `FieldValueInvalid`."""
-    group = f".{kind.group}" if kind.group else ""
+def invalid(kind: Kind, name: str, *problems: tuple[str, str]) -> Refusal:
+    """Fields hold what is not allowed; each problem is a field and the words about it."""
+    causes = [
+        {
+            "reason": "FieldValueRequired" if words.startswith("Required") else "FieldValueInvalid",
+            "message": words,
+            "field": field,
+        }
+        for field, words in problems
+    ]
     details = {
         **({"name": name} if name else {}),
         **({"group": kind.group} if kind.group else {}),
         "kind": kind.kind,
-        "causes": [{"reason": reason, "message": problem, "field": field}],
+        "causes": causes,
     }
-    return Refusal(422, "Invalid", f'{kind.kind}{group} "{name}" is invalid: {field}: {problem}', details)
+    listed = ", ".join(f"{field}: {words}" for field, words in problems)
+    full = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    message = f'{full} "{name}" is invalid: ' + (f"[{listed}]" if len(problems) > 1 else listed)
+    return Refusal(422, "Invalid", message, details)
 
 
 def revision_needed(kind: Kind, name: str) -> Refusal:

@@ -113,7 +113,7 @@ def intent_of(call: Call) -> Object:
     if not call.query.get("fieldManager"):
         problem = "Required value: is required for apply patch"
         options = Kind("meta.k8s.io", "v1", "PatchOptions", "patchoptions")
-        raise answers.invalid(options, "", "fieldManager", "FieldValueRequired", problem)
+        raise answers.invalid(options, "", ("fieldManager", problem))
     intent = _parsed(call)
     if not isinstance(intent, dict):
         raise answers.bad_request("error decoding YAML: the patch is no object")

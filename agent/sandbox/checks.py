@@ -1,7 +1,7 @@
 """The few checks the sandbox makes of objects; the real server makes many more.
 
-Names; maps and variables that must hold strings; selectors that are missing or changed; what a
-CustomResourceDefinition cannot do without.
+Names; maps and variables that must hold strings; selectors that are missing, changed or do not fit; containers
+without a name or image; what a CustomResourceDefinition cannot do without.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def check_name(name: str, kind: Kind) -> None:
     """
     if not name:
         problem = "Required value: name or generateName is required"
-        raise invalid(kind, "", "metadata.name", "FieldValueRequired", problem)
+        raise invalid(kind, "", ("metadata.name", problem))
     if kind.group != "rbac.authorization.k8s.io" and not _NAME.fullmatch(name):
         problem = f"Invalid value: {json.dumps(name)}: {_NAME_RULE}"
-        raise invalid(kind, name, "metadata.name", "FieldValueInvalid", problem)
+        raise invalid(kind, name, ("metadata.name", problem))
 
 
 def check_strings(obj: Object, kind: Kind) -> None:
@@ -94,17 +94,46 @@ def check_stored(obj: Object, kind: Kind, live: Object | None) -> None:
     """
     if kind.kind == "CustomResourceDefinition":
         _check_definition(obj, kind)
-    elif kind.kind in _SELECTING and not kind.custom:
-        _check_selector(obj, kind, live)
+    if kind.custom or kind.group not in ("apps", "batch"):
+        return
+    problems = list(_selector_problems(obj, live)) if kind.kind in _SELECTING else []
+    immutable = [problem for problem in problems if problem[1].endswith("field is immutable")]
+    problems = [problem for problem in problems if problem not in immutable]
+    problems += _container_problems(obj, kind)
+    if problems + immutable:
+        raise invalid(kind, obj["metadata"].get("name", ""), *problems, *immutable)
 
 
-def _check_selector(obj: Object, kind: Kind, live: Object | None) -> None:
-    name, selector = obj["metadata"].get("name", ""), obj.get("spec", {}).get("selector")
+def _selector_problems(obj: Object, live: Object | None) -> Iterator[tuple[str, str]]:
+    spec = obj.get("spec", {})
+    selector, labels = spec.get("selector"), (spec.get("template", {}).get("metadata") or {}).get("labels") or {}
     if not selector:
-        raise invalid(kind, name, "spec.selector", "FieldValueRequired", "Required value")
+        yield "spec.selector", "Required value"
+    wanted = (selector or {}).get("matchLabels") or {}
+    if not selector or any(labels.get(name) != value for name, value in wanted.items()):
+        words = f"Invalid value: {_compact(labels)}: `selector` does not match template `labels`"
+        yield "spec.template.metadata.labels", words
     if live and selector != live.get("spec", {}).get("selector"):
-        problem = f"Invalid value: {json.dumps(selector, separators=(',', ':'))}: field is immutable"
-        raise invalid(kind, name, "spec.selector", "FieldValueInvalid", problem)
+        yield "spec.selector", f"Invalid value: {_compact(selector)}: field is immutable"
+
+
+def _container_problems(obj: Object, kind: Kind) -> Iterator[tuple[str, str]]:
+    steps = ("spec", "jobTemplate", "spec") if kind.kind == "CronJob" else ("spec",)
+    node: Any = obj
+    for step in (*steps, "template", "spec"):
+        node = node.get(step) or {}
+    where = ".".join((*steps, "template", "spec"))
+    if not node.get("containers"):
+        yield f"{where}.containers", "Required value"
+    for field in ("initContainers", "containers"):
+        for index, container in enumerate(node.get(field) or ()):
+            for name in ("name", "image"):
+                if not container.get(name):
+                    yield f"{where}.{field}[{index}].{name}", "Required value"
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
 def _check_definition(obj: Object, kind: Kind) -> None:
@@ -113,7 +142,7 @@ def _check_definition(obj: Object, kind: Kind) -> None:
     missing = [field for field in ("group", "scope", "versions") if not spec.get(field)]
     missing += [f"names.{field}" for field in ("plural", "kind") if not names.get(field)]
     if missing:
-        raise invalid(kind, name, f"spec.{missing[0]}", "FieldValueRequired", "Required value")
+        raise invalid(kind, name, *((f"spec.{field}", "Required value") for field in missing))
     if name != f"{names['plural']}.{spec['group']}":
         problem = f'Invalid value: {json.dumps(name)}: must be spec.names.plural+"."+spec.group'
-        raise invalid(kind, name, "metadata.name", "FieldValueInvalid", problem)
+        raise invalid(kind, name, ("metadata.name", problem))

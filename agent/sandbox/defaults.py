@@ -209,7 +209,7 @@ def _default_container(container: Object) -> None:
         if isinstance(probe, dict):
             _fill(probe, _PROBE)
             if isinstance(probe.get("httpGet"), dict):
-                probe["httpGet"].setdefault("scheme", "HTTP")
+                _fill(probe["httpGet"], {"path": "/", "scheme": "HTTP"})
     for variable in container.get("env") or ():
         reference = (variable.get("valueFrom") or {}).get("fieldRef")
         if isinstance(reference, dict):

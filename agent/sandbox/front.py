@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import json
 import select
@@ -56,7 +57,6 @@ class Target:
     namespace: str = ""
     name: str = ""
     subresource: str = ""
-    rest: str = ""
 
 
 def target_of(path: str, catalogue: Catalogue) -> Target:
@@ -71,14 +71,14 @@ def target_of(path: str, catalogue: Catalogue) -> Target:
     namespace = ""
     if len(tail) > 2 and tail[0] == "namespaces" and tail[2] not in ("status", "finalize"):
         namespace, tail = unquote(tail[1]), tail[2:]
-    kind = catalogue.find(group, version, tail[0])
+    kind = catalogue.find(group, version, tail[0]) if tail else None
     name = unquote(tail[1]) if len(tail) > 1 else ""
     subresource = tail[2] if len(tail) > 2 else ""
     if kind is None or (subresource and subresource not in kind.subresources):
         raise answers.no_such_path()
     if (namespace and not kind.namespaced) or (name and kind.namespaced and not namespace):
         raise answers.no_such_path()
-    return Target(kind, namespace, name, subresource, "/".join(tail[3:]))
+    return Target(kind, namespace, name, subresource)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -109,7 +109,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Serve the connection; a client that goes away is no fault."""
         try:
             super().handle()
-        except (ConnectionError, TimeoutError):
+        except (OSError, http.client.HTTPException):  # HTTPException: a proxied service broke off
             self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
@@ -129,24 +129,28 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = _serve  # noqa: N815
 
     def _read_body(self) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            return self._read_chunks()
-        length = int(self.headers.get("Content-Length") or 0)
-        if length > MAX_BODY:
+        try:
+            if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+                return self._read_chunks()
+            return self.rfile.read(self._bounded(int(self.headers.get("Content-Length") or 0)))
+        except ValueError as error:
             self.close_connection = True
-            raise answers.Refusal(413, "RequestEntityTooLarge", "Request entity too large: limit is 8388608")
-        return self.rfile.read(length)
+            raise answers.bad_request("the body's length is no number") from error
 
     def _read_chunks(self) -> bytes:
         body = b""
         while size := int(self.rfile.readline(64).partition(b";")[0], 16):
-            if len(body) + size > MAX_BODY:
-                self.close_connection = True
-                raise answers.Refusal(413, "RequestEntityTooLarge", "Request entity too large: limit is 8388608")
+            self._bounded(len(body) + size)
             body += self.rfile.read(size)
             self.rfile.readline(8)
         self.rfile.readline(8)
         return body
+
+    def _bounded(self, length: int) -> int:
+        if length > MAX_BODY:
+            self.close_connection = True
+            raise answers.Refusal(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+        return length
 
     def _route(self, url: Any) -> None:
         path = url.path
@@ -248,14 +252,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Whether a stream has no reader any more, or the sandbox stops."""
         if self.state.stopping.is_set():
             return True
-        readable, _, _ = select.select([self.connection], [], [], 0)
-        return bool(readable) and not self.connection.recv(1, socket.MSG_PEEK)
+        poll = select.poll()
+        poll.register(self.connection, select.POLLIN)
+        return bool(poll.poll(0)) and not self.connection.recv(1, socket.MSG_PEEK)
 
     def _proxy(self, target: Target, url: Any) -> None:
-        name = target.name
-        address = self.state.routes.find(self.state.store, target.namespace, name)
-        prefix = f"/api/v1/namespaces/{target.namespace}/services/{name}/proxy"
-        path = unquote(url.path)[len(prefix) :] and url.path.split("/proxy", 1)[1]
+        address = self.state.routes.find(self.state.store, target.namespace, target.name)
+        path = url.path[len("/".join(url.path.split("/")[:8])) :]  # what follows …/services/NAME/proxy
         if not path and self.command in ("GET", "HEAD"):
             query = f"?{url.query}" if url.query else ""
             self._send_bytes(301, b"", "", [("Location", f"{url.path}/{query}")])
@@ -264,10 +267,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         peer = {"X-Forwarded-For": str(self.client_address[0]), "X-Forwarded-Uri": url.path}
         peer |= {"X-Forwarded-Host": self.headers.get("Host", ""), "X-Forwarded-Proto": "http"}
         answer = forward(request, address, peer, self.state.sockets)
-        if answer.length is None:
-            self._send_chunks(answer.status, answer.headers, answer.body)
-        else:
+        if answer.length is not None:
             self._send_parts(answer.status, [*answer.headers, ("Content-Length", str(answer.length))], answer.body)
+        elif answer.status in (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED):
+            self._send_parts(answer.status, answer.headers, answer.body)
+        else:
+            self._send_chunks(answer.status, answer.headers, answer.body)
 
     def _send(self, code: int, obj: Object) -> None:
         kind = "application/json"

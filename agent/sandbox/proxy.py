@@ -114,7 +114,7 @@ def forward(request: Forward, address: tuple[str, int], peer: Mapping[str, str],
         open_.add(connection.sock)
         connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
         for name, value in request.headers:
-            if name.lower() not in _OURS:
+            if name.lower() not in _OURS and not name.lower().startswith("x-forwarded-"):
                 connection.putheader(name, value)
         for name, value in peer.items():
             connection.putheader(name, value)

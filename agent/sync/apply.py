@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -146,9 +147,28 @@ def failure(desired: Desired, error: FluxError) -> Failure:
 
 
 def _without_values(reason: str, secret: Desired) -> str:
-    """Cut the Secret's values, and whatever the server quotes, out of its error text."""
-    data = secret.intent().get("data")
-    for value in data.values() if isinstance(data, dict) else ():
-        if isinstance(value, str) and value:
-            reason = reason.replace(value, "***")
+    """Cut the Secret's values, plain and encoded, and whatever the server quotes of it, out of its error text."""
+    intent = secret.intent()
+    for value in _leaves([intent.get("data"), intent.get("stringData"), intent.get("type")]):
+        for told in (value, _decoded(value)):
+            reason = reason.replace(told, "***") if len(told) > 1 else reason
+    reason = re.sub(r"(expected [^,\n]*), got [^\n]*", r"\1", reason)
     return re.sub(r'"(?:[^"\\]|\\.)*"', '"***"', reason)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Every scalar in it, as text."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def _decoded(text: str) -> str:
+    try:
+        return b64decode(text, validate=True).decode("utf-8", "ignore")
+    except ValueError:
+        return ""

@@ -79,7 +79,7 @@ class Collector:
         candidates = [
             Candidate(live, self._marker.is_orphan(live.source))
             for live in ours
-            if live.key not in left.named and not live.ignored and scope.allows(live.resource, live.key)
+            if live.key not in left.named and not live.kept and scope.allows(live.resource, live.key)
         ]
         pruning = decide(candidates, self._circumstances(left, len(ours)))
         self._seen |= left.in_git | {live.resource for live in ours}

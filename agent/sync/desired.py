@@ -196,11 +196,14 @@ def prepare(body: bytes, key: ObjectKey, marker: Marker) -> tuple[bytes, str]:
 
 
 def _fold_string_data(secret: dict[str, Any]) -> None:
-    """`stringData` → `data`, as the API server would: applied as it is, its fields would never be ours."""
-    plain = secret.pop("stringData", None)
-    if isinstance(plain, dict):
-        encoded = {key: b64encode(str(value).encode()).decode() for key, value in plain.items()}
-        secret["data"] = {**(secret.get("data") or {}), **encoded}
+    """`stringData` → `data`, as the API server would: applied as it is, its fields would never be ours.
+
+    What is no mapping of words is left for the API server to refuse.
+    """
+    plain, data = secret.get("stringData"), secret.get("data") or {}
+    if isinstance(plain, dict) and isinstance(data, dict) and all(isinstance(value, str) for value in plain.values()):
+        del secret["stringData"]
+        secret["data"] = {**data, **{key: b64encode(value.encode()).decode() for key, value in plain.items()}}
 
 
 WORKLOAD_KINDS = frozenset({"CronJob", "DaemonSet", "Deployment", "StatefulSet"})

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.model.ids import ObjectKey
-from agent.model.policies import SYNC_CHECKSUM, SYNC_MARK, SYNC_SOURCE, ignores_sync, policies_of
+from agent.model.policies import SYNC_CHECKSUM, SYNC_MARK, SYNC_SOURCE, ignores_collection, ignores_sync, policies_of
 from agent.model.resources import Resource
 from agent.sync.coverage import covers
 from agent.sync.desired import Desired
@@ -23,6 +23,8 @@ class Live:
     """One object of the cluster.
 
     Attributes:
+        ignored: Whether the cluster's copy says that the sync leaves it alone.
+        kept: Whether the cluster's copy says that it stays when it leaves git.
         covered: Whether our applied fields hold everything that git has.
         fingerprint: Stands for our applied fields as they are; empty where we never applied.
         releases_replicas: Whether we own `spec.replicas` although git leaves it out.
@@ -39,6 +41,7 @@ class Live:
     source: str = ""
     owner: str = ""
     ignored: bool = False
+    kept: bool = False
     controlled: bool = False
     deleting: bool = False
     covered: bool = False
@@ -91,6 +94,7 @@ def observe(
     annotations: dict[str, str] = metadata.get("annotations") or {}
     labels: dict[str, str] = metadata.get("labels") or {}
     key = ObjectKey(resource.group, resource.kind, metadata.get("namespace", ""), metadata["name"])
+    policies = policies_of(annotations)
     uid, version, checksum = metadata["uid"], metadata["resourceVersion"], annotations.get(SYNC_CHECKSUM, "")
     wanted = desired.get(key)
     covered, mark, releases = False, "", False
@@ -111,7 +115,8 @@ def observe(
         checksum=checksum,
         source=annotations.get(SYNC_SOURCE, ""),
         owner=_owner(labels, annotations),
-        ignored=ignores_sync(policies_of(annotations)),
+        ignored=ignores_sync(policies),
+        kept=ignores_collection(policies),
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
         deleting="deletionTimestamp" in metadata,
         covered=covered,

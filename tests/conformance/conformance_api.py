@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import itertools
 import json
@@ -19,13 +20,16 @@ _numbers = itertools.count(1)
 
 
 class Api:
-    """Requests to one API server; `expose` lets a Service of a namespace lead to a server in this process."""
+    """Requests to one API server.
 
-    def __init__(self, base_url, session, expose=None, kubeconfig=None, run=None):
+    `expose(namespace, service)` is a context in which a Service leads to a server in this process; `run` runs a command
+    that finds the API server through KUBECONFIG, None where there is no kubectl.
+    """
+
+    def __init__(self, base_url, session, expose, run):
         self.url = base_url
         self.session = session
         self.expose = expose
-        self.kubeconfig = kubeconfig
         self.run = run
 
     def call(self, method, path, body=None, *, media="application/json", headers=None, stream=False, **query):
@@ -195,3 +199,16 @@ WIDGETS = {
         ],
     },
 }
+
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@contextlib.contextmanager
+def with_widgets(api):
+    """The API while it serves `WIDGETS`."""
+    api.create(_DEFINITIONS, WIDGETS)
+    api.until(f"{_DEFINITIONS}/widgets.suite.example", established)
+    try:
+        yield api
+    finally:
+        api.call("DELETE", f"{_DEFINITIONS}/widgets.suite.example")

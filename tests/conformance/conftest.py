@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
 
 import pytest
 import requests
-from conformance_api import WIDGETS, Api, established, fresh
+from conformance_api import Api, fresh, with_widgets
 from conformance_echo import serving
 
 from agent.sandbox.cluster import SandboxCluster
@@ -39,13 +40,14 @@ def sandbox_api(tmp_path_factory):
             environment = {
                 "KUBECONFIG": str(cluster.kubeconfig(folder / "kubeconfig")),
                 "HOME": str(folder),
-                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "PATH": os.environ.get("PATH", os.defpath),
             }
             return subprocess.run(
                 command, env=environment, input=input or "", text=True, capture_output=True, check=False, timeout=60
             )
 
-        yield Api(cluster.url, session, expose, run=run if shutil.which("kubectl") else None)
+        with with_widgets(Api(cluster.url, session, expose, run if shutil.which("kubectl") else None)) as api:
+            yield api
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +68,8 @@ def real_api(plane):
         def run(command, input=None):  # noqa: A002  # subprocess.run's own name
             return plane.run(command, input=input, check=False)
 
-        yield Api(plane.outside_url(), session, expose, run=run)
+        with with_widgets(Api(plane.outside_url(), session, expose, run)) as api:
+            yield api
 
 
 @pytest.fixture(scope="session", params=["sandbox", pytest.param("real", marks=pytest.mark.controlplane)])
@@ -96,14 +99,10 @@ def deployments(namespace):
     return f"/apis/apps/v1/namespaces/{namespace}/deployments"
 
 
-@pytest.fixture(scope="session")
-def widgets(api):
-    """A custom kind: a function that gives the path of a namespace's widgets."""
-    api.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", WIDGETS)
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.suite.example"
-    api.until(path, established)
-    yield lambda namespace: f"/apis/suite.example/v1/namespaces/{namespace}/widgets"
-    api.call("DELETE", path)
+@pytest.fixture
+def widgets():
+    """A function that gives the path of a namespace's widgets, a custom kind."""
+    return lambda namespace: f"/apis/suite.example/v1/namespaces/{namespace}/widgets"
 
 
 def _pod(service, node):

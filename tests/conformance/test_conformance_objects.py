@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from conformance_api import JSON, MERGE, STRATEGIC, config_map, deployment, fresh, managed
+from conformance_api import JSON, MERGE, STRATEGIC, config_map, deployment, managed
 
 
 class TestCreating:
@@ -224,6 +222,21 @@ class TestReplacing:
         assert api.refused(404, "PUT", f"{maps}/none", config_map("none"))["reason"] == "NotFound"
         assert api.refused(404, "PATCH", f"{maps}/none", {}, media=MERGE)["reason"] == "NotFound"
 
+    def test_some_kinds_are_created_by_a_replacement(self, api, namespace):
+        path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/one"
+        body = {"metadata": {"name": "one"}, "rules": []}
+        assert [api.call("PUT", path, body).status_code for _ in range(2)] == [201, 200]
+
+    def test_custom_kinds_are_replaced_by_their_revision_only(self, api, namespace, widgets):
+        body = {"apiVersion": "suite.example/v1", "kind": "Widget", "metadata": {"name": "w"}}
+        made = api.create(widgets(namespace), body)
+        status = api.refused(422, "PUT", f"{widgets(namespace)}/w", body)
+        assert status["message"] == (
+            'widgets.suite.example "w" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for '
+            "an update"
+        )
+        assert api.call("PUT", f"{widgets(namespace)}/w", {**made, "spec": {"size": 2}}).status_code == 200
+
     def test_another_name_in_the_body_is_a_bad_request(self, api, maps):
         api.create(maps, config_map("one"))
         status = api.refused(400, "PUT", f"{maps}/one", config_map("two"))
@@ -324,8 +337,30 @@ class TestGeneration:
         api.create(deployments, deployment("one", replicas=0))
         changed = {"spec": {"selector": {"matchLabels": {"app": "other"}}}}
         status = api.refused(422, "PATCH", f"{deployments}/one", changed, media=MERGE)
+        assert status["message"] == (
+            'Deployment.apps "one" is invalid: [spec.template.metadata.labels: Invalid value: {"app":"one"}: '
+            "`selector` does not match template `labels`, spec.selector: Invalid value: "
+            '{"matchLabels":{"app":"other"}}: field is immutable]'
+        )
+
+    def test_containers_need_an_image(self, api, deployments):
+        status = api.refused(422, "POST", deployments, deployment("one", {"name": "c"}))
         assert status["reason"] == "Invalid"
-        assert 'spec.selector: Invalid value: {"matchLabels":{"app":"other"}}: field is immutable' in status["message"]
+        assert status["message"] == (
+            'Deployment.apps "one" is invalid: spec.template.spec.containers[0].image: Required value'
+        )
+        assert status["details"] == {
+            "name": "one",
+            "group": "apps",
+            "kind": "Deployment",
+            "causes": [
+                {
+                    "reason": "FieldValueRequired",
+                    "message": "Required value",
+                    "field": "spec.template.spec.containers[0].image",
+                }
+            ],
+        }
 
 
 class TestScaling:
@@ -349,79 +384,6 @@ class TestScaling:
         assert status["observedGeneration"] == 1
 
 
-class TestDeleting:
-    def test_a_deletion_answers_with_success(self, api, maps, deployments):
-        made = api.create(maps, config_map("one"))
-        done = api.call("DELETE", f"{maps}/one").json()
-        details = {"name": "one", "kind": "configmaps", "uid": made["metadata"]["uid"]}
-        assert (done["kind"], done["status"], done["details"]) == ("Status", "Success", details)
-        assert api.call("GET", f"{maps}/one").status_code == 404
-        assert api.refused(404, "DELETE", f"{maps}/one")["reason"] == "NotFound"
-        api.create(deployments, deployment("one", replicas=0))
-        done = api.call("DELETE", f"{deployments}/one", {"propagationPolicy": "Background"}).json()
-        assert (done["status"], done["details"]["group"]) == ("Success", "apps")
-
-    def test_preconditions_are_held(self, api, maps):
-        made = api.create(maps, config_map("one"))
-        uid, revision = made["metadata"]["uid"], made["metadata"]["resourceVersion"]
-        status = api.refused(409, "DELETE", f"{maps}/one", {"preconditions": {"uid": "other"}})
-        assert status["reason"] == "Conflict"
-        assert status["message"] == (
-            f'Operation cannot be fulfilled on ConfigMap "one": the UID in the precondition (other) does not match the '
-            f"UID in record ({uid}). The object might have been deleted and then recreated"
-        )
-        status = api.refused(409, "DELETE", f"{maps}/one", {"preconditions": {"resourceVersion": "1"}})
-        assert f"the ResourceVersion in record ({revision})" in status["message"]
-        assert api.call("DELETE", f"{maps}/one", {"preconditions": {"uid": uid}}).status_code == 200
-
-    def test_finalizers_are_waited_for(self, api, maps):
-        api.create(maps, config_map("one", finalizers=["suite.example/hold"]))
-        done = api.call("DELETE", f"{maps}/one").json()
-        assert done["kind"] == "ConfigMap"
-        assert done["metadata"]["deletionTimestamp"]
-        assert api.get(f"{maps}/one")["metadata"]["deletionTimestamp"]
-        status = api.refused(409, "POST", maps, config_map("one"))
-        assert status["message"] == 'object is being deleted: configmaps "one" already exists'
-        api.patch(f"{maps}/one", {"metadata": {"finalizers": None}})
-        assert api.call("GET", f"{maps}/one").status_code == 404
-
-    def test_a_deletion_in_the_foreground_comes_to_its_end(self, api, deployments):
-        api.create(deployments, deployment("one", replicas=0))
-        done = api.call("DELETE", f"{deployments}/one", {"propagationPolicy": "Foreground"}).json()
-        assert done["kind"] == "Deployment"
-        assert done["metadata"]["finalizers"] == ["foregroundDeletion"]
-        api.gone(f"{deployments}/one")
-
-    def test_a_dry_run_deletes_nothing(self, api, maps):
-        api.create(maps, config_map("one"))
-        assert api.call("DELETE", f"{maps}/one", dryRun="All").status_code == 200
-        assert api.get(f"{maps}/one")
-
-    def test_a_collection_is_deleted_by_selector(self, api, maps):
-        for name in ("one", "two"):
-            api.create(maps, config_map(name, labels={"name": name}))
-        done = api.call("DELETE", maps, labelSelector="name=one").json()
-        assert [item["metadata"]["name"] for item in done["items"]] == ["one"]
-        assert api.get(f"{maps}/two")
-        assert api.call("GET", f"{maps}/one").status_code == 404
-
-    def test_a_namespace_goes_with_all_that_is_in_it(self, api):
-        name = fresh("suite")
-        path = f"/api/v1/namespaces/{name}"
-        api.create("/api/v1/namespaces", {"metadata": {"name": name}})
-        api.create(f"{path}/configmaps", config_map("one", finalizers=["suite.example/hold"]))
-        done = api.call("DELETE", path).json()
-        assert (done["kind"], done["status"]["phase"]) == ("Namespace", "Terminating")
-        status = api.refused(403, "POST", f"{path}/configmaps", config_map("two"))
-        assert status["message"] == (
-            f'configmaps "two" is forbidden: unable to create new content in namespace {name} because it is being '
-            "terminated"
-        )
-        api.until(f"{path}/configmaps/one", lambda live: "deletionTimestamp" in live["metadata"])
-        api.patch(f"{path}/configmaps/one", {"metadata": {"finalizers": None}})
-        api.gone(path)
-
-
 def test_a_body_that_is_no_object_is_a_bad_request(api, maps):
     assert api.refused(400, "POST", maps, "{")["reason"] == "BadRequest"
     assert api.refused(400, "POST", maps, {**config_map("x"), "kind": "Secret"})["reason"] == "BadRequest"
@@ -435,4 +397,3 @@ def test_connections_are_kept(api, maps):
     for _ in range(3):
         answer = api.call("GET", maps)
         assert answer.headers.get("Connection", "").lower() != "close"
-        json.loads(answer.text)

@@ -45,3 +45,10 @@ def until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) ->
 def log_lines(agent: DeployedAgent, *words: str) -> list[str]:
     """The lines of the agent's log that hold all of these words."""
     return [line for line in agent.log.read_text().splitlines() if all(word in line for word in words)]
+
+
+def told_of(stderr: str, word: str) -> str:
+    """The one line of the plugin's output that holds this word."""
+    lines = [line for line in stderr.splitlines() if word in line]
+    assert len(lines) == 1, stderr
+    return lines[0]

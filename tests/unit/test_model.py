@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from agent.model.errors import ClusterError, FluxError, UsageError
 from agent.model.ids import ObjectKey, WorkloadId, group_of
-from agent.model.policies import ignores_sync, is_on, policies_of
+from agent.model.policies import ignores_collection, ignores_sync, is_on, policies_of
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,12 @@ def test_a_boolean_policy_counts_only_as_true(value, on):
     assert is_on({} if value is None else {"automated": value}, "automated") is on
 
 
-@pytest.mark.parametrize(("value", "ignored"), [("true", True), ("sync_only", True), ("false", False)])
-def test_both_values_of_ignore_keep_the_sync_away(value, ignored):
-    assert ignores_sync({"ignore": value}) is ignored
+@pytest.mark.parametrize(
+    ("value", "left_alone", "kept"), [("true", True, True), ("sync_only", False, True), ("false", False, False)]
+)
+def test_what_is_to_be_synced_only_is_synced_and_kept(value, left_alone, kept):
+    assert ignores_sync({"ignore": value}) is left_alone
+    assert ignores_collection({"ignore": value}) is kept
 
 
 def test_an_error_is_a_sentence_with_its_hint():

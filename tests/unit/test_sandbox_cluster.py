@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import http.server
 import json
 import socket
 import stat
@@ -34,6 +35,11 @@ def session():
 
 def _map(name, **data):
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def _workload(name, **spec):
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+    return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template, **spec}}
 
 
 def _threads():
@@ -203,16 +209,7 @@ class TestRoutes:
 class TestControllers:
     def test_a_rollout_takes_the_time_it_is_given(self, session):
         with SandboxCluster(ready_after=0.3) as cluster:
-            body = {
-                "apiVersion": "apps/v1",
-                "kind": "StatefulSet",
-                "metadata": {"name": "s"},
-                "spec": {
-                    "selector": {"matchLabels": {"a": "b"}},
-                    "replicas": 2,
-                    "template": {"spec": {"containers": []}},
-                },
-            }
+            body = _workload("s", replicas=2)
             url = f"{cluster.url}/apis/apps/v1/namespaces/default/statefulsets"
             made = session.post(url, json=body, timeout=5).json()
             assert "observedGeneration" not in made["status"]
@@ -223,9 +220,61 @@ class TestControllers:
             assert status["currentRevision"] == status["updateRevision"]
 
     def test_a_daemon_set_runs_on_one_node(self, cluster, session):
-        body = {"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"spec": {}}}}
         url = f"{cluster.url}/apis/apps/v1/namespaces/default/daemonsets"
-        revision = session.post(url, json=body, timeout=5).json()["metadata"]["resourceVersion"]
+        revision = session.post(url, json=_workload("d"), timeout=5).json()["metadata"]["resourceVersion"]
         with session.get(f"{url}?watch=1&resourceVersion={revision}", stream=True, timeout=5) as watch:
             status = json.loads(next(watch.iter_lines(chunk_size=1)))["object"]["status"]
         assert (status["desiredNumberScheduled"], status["numberAvailable"]) == (1, 1)
+
+
+class TestNonsense:
+    @pytest.mark.parametrize(
+        ("request_line", "headers"),
+        [
+            ("GET /apis/none/v1/ HTTP/1.1", ""),
+            ("GET /api/v1/namespaces/default HTTP/1.1", "Content-Length: x\r\n"),
+            ("POST /api/v1/namespaces HTTP/1.1", "Transfer-Encoding: chunked\r\n"),
+        ],
+    )
+    def test_requests_that_make_no_sense_are_answered(self, cluster, request_line, headers):
+        with socket.create_connection(("127.0.0.1", int(cluster.url.rpartition(":")[2])), timeout=5) as raw:
+            raw.sendall(f"{request_line}\r\nHost: x\r\n{headers}\r\nnonsense\r\n".encode())
+            assert raw.recv(12) in (b"HTTP/1.1 400", b"HTTP/1.1 404")
+
+    def test_a_namespace_may_be_called_proxy(self, cluster, session):
+        with _echoing() as port:
+            cluster.route("proxy", "proxy", "127.0.0.1", port)
+            session.post(f"{cluster.url}/api/v1/namespaces", json={"metadata": {"name": "proxy"}}, timeout=5)
+            base = f"{cluster.url}/api/v1/namespaces/proxy/services"
+            session.post(base, json={"metadata": {"name": "proxy"}, "spec": {"ports": [{"port": 80}]}}, timeout=5)
+            assert session.get(f"{base}/proxy:80/proxy/proxy/x", timeout=5).text == "/proxy/x"
+            assert session.get(f"{base}/proxy:80/proxy/empty", timeout=5).status_code == 204
+            with pytest.raises(requests.RequestException):
+                session.get(f"{base}/proxy:80/proxy/broken", timeout=5)
+
+
+class _PathEcho(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.send_response(204 if self.path == "/empty" else 200)
+        if self.path != "/empty":
+            length = len(self.path) + (10 if self.path == "/broken" else 0)
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.path != "/empty":
+            self.wfile.write(self.path.encode())
+        self.close_connection = self.path == "/broken"
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def _echoing():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _PathEcho) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
