@@ -2,7 +2,8 @@
 
 It is for `make demo` and fast tests, and does what the agent, the plugin and kubectl use of an API server; the suite
 in `tests/conformance` holds it to what a real one answers. It knows no users and no permissions, validates next to
-nothing, runs no pods, and keeps all in memory. `docs/decisions.md` tells why it exists.
+nothing, speaks no protobuf, runs no pods, makes no default ServiceAccounts, collects no dependents of deleted owners,
+converts nothing between versions, and keeps all in memory. `docs/decisions.md` tells why it exists.
 """
 
 from __future__ import annotations

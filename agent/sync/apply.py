@@ -22,7 +22,7 @@ from agent.sync.live import Settled, fingerprint
 from agent.sync.managers import LAST_APPLIED, applied_fields, take_over, without_replicas
 from agent.sync.plan import Step
 
-MAX_REASON = 2000
+MAX_REASON = 1500
 _CONFLICT = 409
 _TAKEOVER_ATTEMPTS = 3
 _LAST_APPLIED_POINTER = "/metadata/annotations/" + LAST_APPLIED.replace("~", "~0").replace("/", "~1")
@@ -143,7 +143,14 @@ def failure(desired: Desired, error: FluxError) -> Failure:
         reason = f"does not fit the schema of its kind: {reason}"
     if desired.key.kind == "Secret" and not desired.key.group:
         reason = _without_values(reason, desired)
-    return Failure(str(desired.key), reason[:MAX_REASON], desired.origin, desired.key)
+    return Failure(str(desired.key), clipped(reason), desired.origin, desired.key)
+
+
+def clipped(reason: str) -> str:
+    """A long reason without its middle: the API server puts the object first and what is wrong with it last."""
+    if len(reason) <= MAX_REASON:
+        return reason
+    return f"{reason[: MAX_REASON // 2]} … {reason[-MAX_REASON // 2 :]}"
 
 
 def _without_values(reason: str, secret: Desired) -> str:

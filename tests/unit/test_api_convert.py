@@ -68,7 +68,7 @@ def test_a_workload_carries_everything():
         labels={"app": "shop"},
         antecedent="demo:helmrelease/shop",
     )
-    row = Row(item, {"automated": "true", "locked": "true", "ignore": "sync_only"}, "", "the port is taken")
+    row = Row(item, {"automated": "true", "locked": "true", "ignore": "true"}, "", "the port is taken")
     assert told(convert.workload(row)) == {
         "id": "demo:deployment/shop",
         "containers": [
@@ -83,7 +83,7 @@ def test_a_workload_carries_everything():
         "automated": True,
         "locked": True,
         "ignore": True,
-        "policies": {"automated": "true", "locked": "true", "ignore": "sync_only"},
+        "policies": {"automated": "true", "locked": "true", "ignore": "true"},
     }
 
 

@@ -57,7 +57,7 @@ def test_why_a_workload_cannot_be_changed(repository, in_git, system, read_only)
         ({}, False, False, False),
         ({"automated": "true", "locked": "true", "ignore": "true"}, True, True, True),
         ({"automated": "false", "locked": "yes", "ignore": "1"}, False, False, False),
-        ({"ignore": "sync_only"}, False, False, True),
+        ({"ignore": "sync_only"}, False, False, False),
     ],
 )
 def test_policies_come_from_git_and_count_as_in_v1(policies, automated, locked, ignore):
