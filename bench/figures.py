@@ -127,7 +127,8 @@ own, warmed up alike. Where several values stand in brackets, the one before the
 
 _NOTES = """\
 - **Raw limit**: bare server-side applies of the same manifests by the same ServiceAccount, 20 at once over kept
-  connections with prepared bodies, namespaces first; for an unchanged sync, a LIST of every kind in pages of 500.
+  connections with prepared bodies, in the agent's order (namespaces first, workloads last, so that most of what the
+  controllers make of them comes after the end of both); for an unchanged sync, a LIST of every kind in pages of 500.
   It is measured in the same run and in turns with the agent: raw, agent, raw, agent.
 - The manifests hold what the API server stores differently from how it was written (`1000m`, `1024Mi`, empty values and
   maps, `stringData`), so an unchanged sync proves something.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SEEN = "the repository has a new revision"
 SYNCED = "synced"
+MARKED = "the sync marker moved"
 _PAUSE = 0.02
 
 
@@ -64,13 +66,24 @@ class Journal:
         Raises:
             JournalError: There are not, in time.
         """
+        self._wait(lambda: len(self.syncs()) >= number, f"sync number {number}", timeout)
+        return self.syncs()
+
+    def wait_for_marker(self, timeout: float) -> None:
+        """Waits until the marker has moved, which ends a sync of something new.
+
+        Raises:
+            JournalError: It has not, in time.
+        """
+        self._wait(lambda: any(line["msg"] == MARKED for line in self.lines()), "move of the marker", timeout)
+
+    def _wait(self, condition: Callable[[], bool], what: str, timeout: float) -> None:
         deadline = time.monotonic() + timeout
-        while len(syncs := self.syncs()) < number:
+        while not condition():
             if time.monotonic() > deadline:
                 text = self._log.read_text()[-4000:] if self._log.exists() else ""
-                raise JournalError(f"no sync number {number} after {timeout:.0f} s:\n{text}")
+                raise JournalError(f"no {what} after {timeout:.0f} s:\n{text}")
             time.sleep(_PAUSE)
-        return syncs
 
 
 def _sync(line: dict[str, Any], seen: dict[str, Any] | None) -> Sync:

@@ -25,12 +25,12 @@ import stopwatch
 import unchanged
 from figures import Circumstances, Cost, Row, page, profile
 from repository import Content, apps
-from stage import Asked, Stage, kubernetes_version
+from stage import Asked, Stage, kubernetes_version, missing
 
 APPS = 1000
 CONFIG_MAPS = 10_000
 ROUNDS = 2
-BUSY = 0.25  # load average per core from which figures are not to be trusted
+BUSY = 0.5  # load average per core from which figures are not to be trusted
 NAMES = ("first", "unchanged", "change", "memory", "restart", "plugin", "configmaps", "profile")
 ON_APPS = frozenset(NAMES) - {"configmaps", "profile"}
 
@@ -140,9 +140,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measures, prints and writes; a missed target is told, and no failure."""
+    """Measures, prints and writes; a missed target is told, and is no failure."""
     options = parse(arguments)
     names = frozenset(options.only or NAMES)
+    if lacking := missing():
+        print(f"a real control plane needs {', '.join(lacking)}", file=sys.stderr)
+        return 1
     where = circumstances(options)
     print(f"{where.machine}; {where.versions}; load average {where.load:.1f}", flush=True)
     if where.load > where.cores * BUSY:

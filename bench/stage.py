@@ -26,10 +26,12 @@ sys.path.insert(0, str(ROOT / "tests"))
 from calls import AuditLog, Calls  # noqa: E402
 from controlplane.build import SOURCE  # noqa: E402
 from controlplane.deployed import PROGRAMS, DeployedAgent  # noqa: E402
+from controlplane.needs import missing  # noqa: E402
 from controlplane.plane import ControlPlane  # noqa: E402
 from journal import Journal, Sync  # noqa: E402
 from repository import BRANCH, Content, Remote, apps, write  # noqa: E402
 
+__all__ = ["AGENT_FLAGS", "LONG", "Asked", "Stage", "kubernetes_version", "missing", "program"]
 NAMESPACE = "flux"
 PERSON = "alice"
 WARM_UP_APPS = 20

@@ -47,10 +47,10 @@ STEPS = (
     Step("· apply", "agent.sync.apply", "Applier.apply"),
     Step("· · each object", "agent.sync.apply", "Applier._send"),
     Step("· · · each apply request", "agent.cluster.client", "ApiClient.apply"),
-    Step("· · · · HTTP", "urllib3.connectionpool", "HTTPConnectionPool.urlopen"),
     Step("· · · whether kubectl's fields must be taken over", "agent.sync.apply", "take_over"),
     Step("· · · what became ours", "agent.sync.apply", "fingerprint"),
     Step("· collect what left git", "agent.sync.collect", "Collector.collect"),
+    Step("HTTP of all these requests, and of the watches", "urllib3.connectionpool", "HTTPConnectionPool.urlopen"),
     Step("move the marker", "agent.git.state", "TagMarker.advance"),
 )
 
@@ -110,7 +110,7 @@ def measure(content: Content, folder: str = "stopwatch.json") -> list[Cost]:
         flags = [f"--kubeconfig={stage.agent.kubeconfig}", "--listen=127.0.0.1:0", "--listen-grpc=127.0.0.1:0"]
         flags += [f"--cache-dir={stage.folder / 'cache'}", f"--git-url={stage.remote.url}", *AGENT_FLAGS]
         process = stage.plane.popen([sys.executable, __file__, str(out), *flags], log=stage.agent.log)
-        stage.journal.wait_for(1, LONG)
+        stage.journal.wait_for_marker(LONG)
         process.send_signal(signal.SIGTERM)
         process.wait(_GRACE)
         answer = json.loads(out.read_text())
@@ -124,7 +124,9 @@ def main(out: Path, flags: list[str]) -> int:
     installed = [(step, install(step)) for step in STEPS]
     agent = importlib.import_module("agent.__main__")
     code: int = agent.main(flags)
-    whole = Cost("the whole process", 1, time.perf_counter() - _STARTED, time.process_time())
+    whole = Cost(
+        "the whole process, its start and end included", 1, time.perf_counter() - _STARTED, time.process_time()
+    )
     costs = [watch.cost() for _, watch in installed if watch] + [whole]
     missing = [f"{step.module}:{step.where}" for step, watch in installed if not watch]
     fields = ("step", "times", "wall", "cpu")

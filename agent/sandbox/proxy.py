@@ -137,6 +137,8 @@ def _stream(connection: http.client.HTTPConnection, response: Any, open_: set[An
     try:
         while chunk := response.read1(_CHUNK):
             yield chunk
+        if response.length:  # what `read1` does not tell: the service ended before the length it promised
+            raise http.client.IncompleteRead(b"", response.length)
     finally:
         open_.discard(sock)
         response.close()

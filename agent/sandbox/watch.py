@@ -14,7 +14,10 @@ from agent.sandbox.store import Event, Store
 Object = dict[str, Any]
 
 BOOKMARK_EVERY = 60.0
-"""Seconds between bookmarks, as the API server sends them; one more comes before a watch ends by its timeout."""
+"""Seconds between bookmarks, as the API server sends them."""
+
+LAST_BOOKMARK = 2.0
+"""Seconds from the last bookmark to the end of a watch by its timeout, as the API server has it."""
 
 _LONGEST = 1800.0
 _STEP = 5.0
@@ -55,7 +58,7 @@ def run(store: Store, watch: Watch, over: Callable[[], bool]) -> Iterator[Object
 
 def _follow(store: Store, watch: Watch, over: Callable[[], bool], seen: int) -> Iterator[Object]:
     ends = time.monotonic() + min(watch.timeout or _LONGEST, _LONGEST)
-    bookmark = time.monotonic() + BOOKMARK_EVERY
+    bookmark = _next_bookmark(ends)
     while not over():
         try:
             events, seen = store.after(seen, watch.kind.stored_as)
@@ -65,12 +68,19 @@ def _follow(store: Store, watch: Watch, over: Callable[[], bool], seen: int) -> 
         for event in events:
             yield from _shown(event, watch)
         now = time.monotonic()
-        if watch.bookmarks and (now >= bookmark or now >= ends):
-            bookmark = now + BOOKMARK_EVERY
+        if watch.bookmarks and now >= bookmark:
+            bookmark = _next_bookmark(ends)
             yield {"type": "BOOKMARK", "object": _bookmark(watch.kind, seen)}
         if now >= ends:
             return
-        store.wait(seen, min(_STEP, ends - now))
+        store.wait(seen, max(0.0, min(_STEP, ends - now, bookmark - now)))
+
+
+def _next_bookmark(ends: float) -> float:
+    """When the next bookmark is due; after the last one, when the watch has long ended."""
+    now = time.monotonic()
+    last = ends - LAST_BOOKMARK
+    return min(now + BOOKMARK_EVERY, last) if now < last else ends + BOOKMARK_EVERY
 
 
 def _shown(event: Event, watch: Watch) -> Iterator[Object]:

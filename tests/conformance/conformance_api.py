@@ -87,11 +87,13 @@ class Api:
             assert time.monotonic() < deadline, f"{path} is still there"
             time.sleep(0.02)
 
-    def watch(self, path, **query):
-        """The events of a watch that ends by itself after `timeoutSeconds`, which defaults to 1."""
-        answer = self.call("GET", path, watch="1", **{"timeoutSeconds": "1", **query})
-        assert answer.status_code == 200, answer.text
-        return [json.loads(line) for line in answer.text.splitlines()]
+    def watch(self, path, count, headers=None, **query):
+        """The first events of a watch, as many as are said; fewer if it ends by its timeout, 20 s, before."""
+        query = {"watch": "1", "timeoutSeconds": "20", **query}
+        with self.call("GET", path, headers=headers, stream=True, **query) as answer:
+            assert answer.status_code == 200, answer.text
+            lines = itertools.islice(answer.iter_lines(chunk_size=1), count)
+            return [json.loads(line) for line in lines]
 
     @staticmethod
     def _object(answer, code):

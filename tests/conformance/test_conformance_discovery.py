@@ -215,7 +215,7 @@ def test_health_and_version(api):
     assert version["gitVersion"].startswith("v1.36.")
 
 
-def test_a_custom_kind_is_served_onceestablished_and_gone_with_its_definition(api, namespace):
+def test_a_custom_kind_is_served_once_established_and_gone_with_its_definition(api, namespace):
     definition = copy.deepcopy(WIDGETS)
     definition["metadata"]["name"] = "gadgets.suite.example"
     definition["spec"]["names"] = {"kind": "Gadget", "plural": "gadgets"}

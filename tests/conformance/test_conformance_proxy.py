@@ -78,6 +78,10 @@ def test_services_that_are_not_there_or_lead_nowhere(api, exposed):
     assert api.refused(404, "GET", f"{base}/services/none:80/proxy/")["reason"] == "NotFound"
     spec = {"selector": {"app": "nobody"}, "ports": [{"port": 80}]}
     api.create(f"{base}/services", {"metadata": {"name": "lonely"}, "spec": spec})
+    deadline = time.monotonic() + 30
+    while api.call("GET", f"{base}/services/lonely:80/proxy/").status_code == 404:  # its endpoints come a moment later
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     status = api.refused(503, "GET", f"{base}/services/lonely:80/proxy/")
     assert (status["reason"], status["message"]) == (
         "ServiceUnavailable",

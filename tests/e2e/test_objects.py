@@ -231,6 +231,33 @@ def test_an_unknown_kind_and_a_missing_namespace_fail_alone_with_the_next_thing_
     assert repository.tag() == repository.head
 
 
+@pytest.fixture
+def broken(plane, prefix):
+    """A group of kinds whose own API server does not answer."""
+    group = f"broken-{prefix}.example.com"
+    spec = {"group": group, "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100}
+    spec |= {"insecureSkipTLSVerify": True, "service": {"name": "nobody", "namespace": "default"}}
+    registration = {
+        "apiVersion": "apiregistration.k8s.io/v1",
+        "kind": "APIService",
+        "metadata": {"name": f"v1.{group}"},
+        "spec": spec,
+    }
+    plane.kubectl("apply", "-f", "-", input=as_yaml(registration))
+    plane.kubectl("wait", "--for=condition=Available=false", f"apiservice/v1.{group}", "--timeout=30s")
+    yield group
+    plane.kubectl("delete", f"apiservice/v1.{group}")
+
+
+def test_a_group_whose_own_server_is_away_fails_alone_and_is_not_called_undefined(
+    sync, repository, namespace, read, broken
+):
+    said = sync({"shop": custom(broken, "Shop", namespace, "first"), "good": config_map(namespace)}, fails=True)
+    assert "CustomResourceDefinition" not in told_of(said, f"{namespace}:shop/first (shop.yaml:1)")
+    assert read("configmaps/settings")
+    assert repository.tag() == repository.head
+
+
 def test_a_field_that_another_applier_owns_becomes_gits(plane, sync, namespace, read):
     other = config_map(namespace, mine="other", theirs="1")
     plane.kubectl("apply", "--server-side", "--field-manager=other", "-f", "-", input=as_yaml(other))

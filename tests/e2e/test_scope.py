@@ -6,7 +6,7 @@ import json
 
 import pytest
 from agent_status import log_lines, status_of, told_of, until
-from config_repository import ConfigRepository, config_map, deployment, namespace_of, service
+from config_repository import ConfigRepository, config_map, custom, deployment, namespace_of, service
 from controlplane.plane import PlaneError
 
 pytestmark = pytest.mark.controlplane
@@ -81,11 +81,13 @@ def cluster_role(prefix):
     return {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": metadata, "rules": []}
 
 
-def test_what_is_defined_twice_outside_the_allowed_namespaces_holds_nothing(agent, repository, spaces, exists):
+def test_what_is_wrong_outside_the_allowed_namespaces_fails_and_holds_nothing(agent, repository, spaces, exists):
     one, _, outside = spaces
-    repository.commit(a=config_map(outside), b=config_map(outside), c=config_map(one))
+    lost = custom("nowhere.example.com", "Shop", outside, "lost")
+    repository.commit(a=config_map(outside), b=config_map(outside), lost=lost, c=config_map(one))
     agent.start(f"--git-url={repository.url}", *SLOW, f"--k8s-allow-namespace={one}")
-    agent.kubectl_flux("sync")
+    done = agent.kubectl_flux("sync", check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "Done.")
     assert exists(one, "configmaps/settings")
     assert repository.tag() == repository.head
 
@@ -229,8 +231,8 @@ def test_what_is_forbidden_is_logged_once_and_not_in_every_loop(plane, lesser, r
     lines = log_lines(lesser)[before:]
     for words in ((f"{one}:service/front", "forbidden"), (f"{outside}:configmap/settings", "forbidden")):
         assert len([line for line in lines if all(word in line for word in words)]) == 1
-    kinds = [line for line in lines if "daemonsets" in line and "synced" not in line and "watch" not in line]
-    assert len(kinds) <= 1
+    unlisted = [line.partition("msg=")[2] for line in lines if "may not be listed" in line]
+    assert (len(unlisted) > 0, sorted(unlisted)) == (True, sorted(set(unlisted)))
 
 
 def test_an_agent_with_roles_and_allowed_namespaces_collects_there_and_lists_the_workloads(
@@ -243,7 +245,8 @@ def test_an_agent_with_roles_and_allowed_namespaces_collects_there_and_lists_the
         one=[config_map(one, "a"), config_map(one, "b"), deployment(one, replicas=0)], two=config_map(two)
     )
     lesser.start(f"--git-url={repository.url}", *SLOW, *COLLECT, f"--k8s-allow-namespace={one},{two}")
-    lesser.kubectl_flux("sync")
+    told = lesser.kubectl_flux("sync").stderr.splitlines()
+    assert [line for line in told if "services" in line and "may not be listed" in line]
     repository.commit(one=[config_map(one, "a"), deployment(one, replicas=0)])
     lesser.kubectl_flux("sync")
     assert (exists(one, "configmaps/a"), exists(one, "configmaps/b")) == (True, False)

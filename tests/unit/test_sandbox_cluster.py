@@ -42,12 +42,19 @@ def _workload(name, **spec):
     return {"metadata": {"name": name}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template, **spec}}
 
 
-def _threads():
-    return {thread.name for thread in threading.enumerate() if thread.name.startswith("sandbox-")}
+@pytest.fixture
+def left():
+    """A function that gives the sandbox's threads which were not there before the test."""
+    before = set(threading.enumerate())
+
+    def count():
+        return [t for t in threading.enumerate() if t.name.startswith("sandbox-") and t not in before]
+
+    return count
 
 
 class TestEnding:
-    def test_it_stops_in_time_with_idle_connections_and_open_watches(self, session):
+    def test_it_stops_in_time_with_idle_connections_and_open_watches(self, session, left):
         with contextlib.ExitStack() as stack:
             cluster = SandboxCluster().start()
             session.get(f"{cluster.url}/healthz", timeout=5)
@@ -61,9 +68,9 @@ class TestEnding:
             begun = time.monotonic()
             cluster.stop()
             assert time.monotonic() - begun < STOP_WITHIN
-        assert _threads() == set()
+        assert left() == []
 
-    def test_it_stops_while_a_proxied_service_is_silent(self, session):
+    def test_it_stops_while_a_proxied_service_is_silent(self, session, left):
         with socket.create_server(("127.0.0.1", 0)) as silent, SandboxCluster() as cluster:
             cluster.route("default", "mute", *silent.getsockname())
             service = {"metadata": {"name": "mute"}, "spec": {"ports": [{"port": 80}]}}
@@ -77,26 +84,26 @@ class TestEnding:
                 assert time.monotonic() - begun < STOP_WITHIN
                 accepted.close()
                 assert isinstance(asked.exception(5), requests.ConnectionError) or asked.result().status_code == 503
-        assert _threads() == set()
+        assert left() == []
 
-    def test_it_may_be_stopped_without_having_served(self):
+    def test_it_may_be_stopped_without_having_served(self, left):
         with SandboxCluster():
             pass
-        assert _threads() == set()
+        assert left() == []
 
     def test_it_is_stopped_once_and_for_all(self):
         cluster = SandboxCluster().start()
         cluster.stop()
         cluster.stop()
 
-    def test_a_watch_ends_when_its_reader_goes(self, cluster):
+    def test_a_watch_ends_when_its_reader_goes(self, cluster, left):
         connection = http.client.HTTPConnection("127.0.0.1", int(cluster.url.rpartition(":")[2]), timeout=5)
         connection.request("GET", f"{MAPS}?watch=1")
         connection.getresponse()
         connection.sock.close()
         connection.close()
         deadline = time.monotonic() + 20
-        while "sandbox-connection" in _threads():
+        while any(thread.name == "sandbox-connection" for thread in left()):
             cluster.store.wake()
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -146,6 +153,21 @@ class TestForgetting:
         watched = session.get(f"{cluster.url}{MAPS}?watch=1&timeoutSeconds=1&resourceVersion={revision}", timeout=5)
         seen = [(e["type"], e["object"]["metadata"]["name"]) for e in map(json.loads, watched.text.splitlines())]
         assert seen == [("DELETED", "c"), ("ADDED", "d")]
+
+
+class TestBookmarks:
+    def test_one_comes_two_seconds_before_the_end(self, cluster, session):
+        path = f"{cluster.url}{MAPS}?watch=1&timeoutSeconds=2&resourceVersion={cluster.store.revision}"
+        assert session.get(path, timeout=5).text == ""
+        path = path.replace("timeoutSeconds=2", "timeoutSeconds=3") + "&allowWatchBookmarks=true"
+        with session.get(path, stream=True, timeout=5) as watch:
+            event = json.loads(next(watch.iter_lines(chunk_size=1)))
+        assert (event["type"], event["object"]["kind"], event["object"]["apiVersion"]) == (
+            "BOOKMARK",
+            "ConfigMap",
+            "v1",
+        )
+        assert event["object"]["metadata"]["resourceVersion"] == str(cluster.store.revision)
 
 
 class TestBounds:
