@@ -6,7 +6,6 @@ Exit codes: 0 after SIGTERM or SIGINT, 1 when a thread crashed or did not end in
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from agent import flags
 from agent.model.errors import UsageError
 from agent.settings import Settings
+from agent.signals import stop_on_signals
 from agent.version import version
 
 GRACE = 25.0
@@ -43,8 +43,7 @@ def _run(settings: Settings) -> int:
     telemetry.configure(settings.log_format)
     log = telemetry.logger("agent")
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     for notice in settings.notices:
         log.warning(notice)
     try:

@@ -31,6 +31,14 @@ class PluginError(Exception):
         self.hint = hint
 
 
+def hint_beside(sentence: str, hint: str) -> str:
+    """The plugin's own hint for a sentence of the agent's; empty where the agent gave a better one.
+
+    The agent writes an error as `sentence (hint)`, so a sentence that ends in a parenthesis brings its hint along.
+    """
+    return "" if sentence.rstrip().endswith(")") else hint
+
+
 class UsageError(PluginError):
     """The command line makes no sense as it stands; its words are pflag's, as Flux v1's were.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kubectl_flux.errors import NotFoundError, PluginError, RefusedError, TimedOutError, UnreachableError
+from kubectl_flux.errors import NotFoundError, PluginError, RefusedError, TimedOutError, UnreachableError, hint_beside
 
 if TYPE_CHECKING:
     from kubectl_flux.transport import Reply
@@ -72,7 +72,7 @@ def error_of(reply: Reply, where: str, *, changes: bool) -> PluginError:
         return _api_server_error(reply.status, message, changes=changes)
     if isinstance(body.get("code"), str):
         kind, hint = _CONNECT.get(body["code"], (RefusedError, ""))
-        return kind(message or f"the agent answered: {body['code']}", hint=hint)
+        return kind(message or f"the agent answered: {body['code']}", hint=hint_beside(message, hint))
     said = f": {reply.excerpt()}" if reply.body else ""
     if reply.status == _NOT_FOUND:
         return UnreachableError(

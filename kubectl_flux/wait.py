@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from kubectl_flux.errors import NotFoundError, PluginError, TimedOutError, UnreachableError
+from kubectl_flux.errors import NotFoundError, PluginError, TimedOutError, UnreachableError, hint_beside
 
 if TYPE_CHECKING:
     from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
@@ -98,5 +98,5 @@ def _still_running(error: TimedOutError) -> PluginError:
 def _lost(error: NotFoundError) -> PluginError:
     return NotFoundError(
         f"the agent does not know the job any more: {error.message}",
-        hint="It was probably restarted meanwhile; run the command again.",
+        hint=hint_beside(error.message, "It was probably restarted meanwhile; run the command again."),
     )

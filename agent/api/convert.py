@@ -141,6 +141,7 @@ def sync_job(value: SyncProgress) -> pb.SyncJob:
         pending_deletions=map(pending_deletion, report.pending_deletions if report else ()),
         deletions_hash=report.deletions_hash if report else "",
         marker_error=value.marker_error,
+        notices=report.notices if report else (),
     )
 
 

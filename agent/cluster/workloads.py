@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from agent.model.errors import ClusterError
+from agent.model.errors import ClusterError, StoppedError
 from agent.model.ids import WorkloadId
 from agent.model.resources import Resource
 from agent.model.workloads import Container, Rollout, Workload, WorkloadSnapshot
@@ -101,6 +101,8 @@ class WorkloadWatcher:
                 version = self._list(feed)
                 pause = _PAUSES[0]
                 self._follow(feed, version)
+            except StoppedError:
+                return
             except ClusterError as error:
                 self._down(feed, error)
                 if error.status == 410:

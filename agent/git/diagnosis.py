@@ -36,7 +36,10 @@ _TABLE: tuple[tuple[re.Pattern[str], Diagnosis], ...] = tuple(
         ),
         (
             r"permission denied \(|too many authentication failures",
-            Diagnosis("the server does not accept the key: add what `kubectl flux identity` prints as a deploy key"),
+            Diagnosis(
+                "the server does not accept the key: give the deploy key in Secret flux-git-deploy write access "
+                "at the git server"
+            ),
         ),
         (
             r"authentication failed|could not read (username|password)|error: 40[13]\b|access denied",

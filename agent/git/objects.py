@@ -32,6 +32,9 @@ MAX_SUBJECT = 200
 _BATCH = 1000
 """Blobs per cat-file, so that only these are in memory twice."""
 _COMMIT_ID = re.compile(r"[0-9a-f]{40}")
+_BLAMED = re.compile(rb"([0-9a-f]{40}) \d+ \d+")
+_HISTORY = 1000
+"""Commits of one file that are looked at to tell which of several is the newest."""
 _SYMLINK = b"120000"
 
 
@@ -120,16 +123,23 @@ class RevisionReader:
         listing = self._read("rev-list", f"--max-count={limit}", _full(new), *excluded)
         return self._commits(listing.decode().split())
 
-    def blame(self, revision: str, path: str, line: int = 0) -> Commit | None:
-        """The last commit that touched this line (from 1), or the file as a whole (0); None where there is no such."""
-        verb = ("blame", "--porcelain", "-L", f"{line},{line}") if line else ("rev-list", "--max-count=1")
+    def blame(self, revision: str, path: str, line: int = 0, last: int = 0) -> Commit | None:
+        """The newest commit that touched these lines (from 1), or the file as a whole (0); None where there is none."""
         try:
-            answer = self._repository.local(*verb, _full(revision), "--", path).split(maxsplit=1)
+            listing = self._repository.local(
+                "rev-list", "--topo-order", f"--max-count={_HISTORY}", _full(revision), "--", path
+            )
+            shas = listing.decode().split()
+            if line:
+                lines = ("-L", f"{line},{max(line, last)}")
+                answer = self._repository.local("blame", "--porcelain", *lines, _full(revision), "--", path)
+                touched = {found[1].decode() for row in answer.splitlines() if (found := _BLAMED.match(row))}
+                shas = [sha for sha in shas if sha in touched] or sorted(touched)
         except CommandError as error:
             if error.status is None:
                 raise
             return None
-        return self._commits([answer[0].decode()])[0] if answer else None
+        return self._commits(shas[:1])[0] if shas else None
 
     def _commits(self, shas: list[str]) -> tuple[Commit, ...]:
         objects = self._objects(shas)

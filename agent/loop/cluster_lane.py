@@ -134,7 +134,8 @@ class ClusterLane:
         if failure.origin is None:
             return failure
         try:
-            commit = self._repository.blame(revision, failure.origin.path, failure.origin.line)
+            place = failure.origin
+            commit = self._repository.blame(revision, place.path, place.line, place.last)
         except FluxError:
             return failure
         return replace(failure, commit=commit.sha, author=commit.author) if commit else failure

@@ -73,8 +73,6 @@ class GitLane:
         board, now = self._parts.board, time.monotonic
         try:
             revision = self._repository.fetch().sha
-            if self._marked is None:
-                self._marked = self._marker.read()
         except StoppedError:
             return
         except FluxError as error:
@@ -82,10 +80,11 @@ class GitLane:
             self._fetch_failed(error, tickets)
             return
         self._times = self._times.after_success(now(), self._interval)
+        self._read_marker()
         board.publish_repository(ready=True, error="")
         self._parts.gauges.set_git_ready(ready=True)
         known = board.status().revision_seen
-        board.publish(revision_seen=revision, seen_at=time.time(), revision_marked=self._marked)
+        board.publish(revision_seen=revision, seen_at=time.time(), revision_marked=self._marked or "")
         if revision != known:
             self._parts.log.info("the repository has a new revision", revision=revision, before=known)
         for ticket in tickets:
@@ -93,11 +92,20 @@ class GitLane:
         if self._revisions is not None and (tickets or revision != known):
             self._revisions.put(Revision(revision, tickets))
 
+    def _read_marker(self) -> None:
+        """Look where the marker stands: somebody may have moved it. That it cannot be read stops nothing."""
+        try:
+            self._marked = self._marker.read()
+        except StoppedError:
+            return
+        except FluxError as error:
+            self._marked = None
+            self._parts.board.publish(marker_error=str(error))
+
     def _fetch_failed(self, error: FluxError, tickets: Iterable[SyncTicket]) -> None:
         self._parts.log.warning("the repository could not be fetched", error=str(error))
-        ready = bool(self._parts.board.status().revision_seen)
         self._parts.board.publish_repository(error=str(error))
-        self._parts.gauges.set_git_ready(ready=ready)
+        self._parts.gauges.set_git_ready(ready=False)
         for ticket in tickets:
             ticket.failed(None, error.message, error.hint)
 

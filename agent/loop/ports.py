@@ -49,8 +49,8 @@ class Repository(Protocol):
     def commits_between(self, old: str, new: str, limit: int = ...) -> Sequence[Commit]:
         """The commits that `new` has and `old` has not, the newest first."""
 
-    def blame(self, revision: str, path: str, line: int) -> Commit | None:
-        """The last commit that touched the line."""
+    def blame(self, revision: str, path: str, line: int, last: int) -> Commit | None:
+        """The last commit that touched these lines."""
 
 
 class SyncMarker(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from agent.manifests import helm
@@ -108,13 +108,13 @@ def _at(path: str, manifest: Manifest) -> Manifest:
         manifest.namespace,
         manifest.name,
         manifest.body,
-        Origin(path, manifest.origin.line),
+        replace(manifest.origin, path=path),
         manifest.policies,
     )
 
 
 def _problem_at(path: str, problem: LoadProblem) -> LoadProblem:
-    return LoadProblem(problem.kind, Origin(path, problem.origin.line), problem.reason, problem.object_id)
+    return LoadProblem(problem.kind, replace(problem.origin, path=path), problem.reason, problem.object_id)
 
 
 def parse(data: bytes) -> _Parsed:
@@ -123,26 +123,25 @@ def parse(data: bytes) -> _Parsed:
     problems: list[LoadProblem] = []
     try:
         for document in documents(data):
-            for line, value in _objects(document):
-                _take(line, value, manifests, problems)
+            for origin, value in _objects(document):
+                _take(origin, value, manifests, problems)
     except ReadError as error:
         return _Parsed(problems=(LoadProblem(ProblemKind.SYNTAX, Origin("", error.line), error.reason[:MAX_REASON]),))
     return _Parsed(tuple(manifests), tuple(problems))
 
 
-def _objects(document: Document) -> Iterable[tuple[int, Any]]:
-    """The document itself, or the items where it is a List."""
-    value = document.value
+def _objects(document: Document) -> Iterable[tuple[Origin, Any]]:
+    """The document itself, or the items where it is a List, each with its lines."""
+    value, whole = document.value, (document.line, document.last)
     if isinstance(value, dict):
         kind, items = value.get("kind"), value.get("items")
         if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
-            lines = document.item_lines or (document.line,) * len(items)
-            return list(zip(lines, items, strict=True))
-    return [(document.line, value)]
+            spans = document.item_spans or (whole,) * len(items)
+            return [(Origin("", *span), item) for span, item in zip(spans, items, strict=True)]
+    return [(Origin("", *whole), value)]
 
 
-def _take(line: int, value: Any, manifests: list[Manifest], problems: list[LoadProblem]) -> None:
-    origin = Origin("", line)
+def _take(origin: Origin, value: Any, manifests: list[Manifest], problems: list[LoadProblem]) -> None:
     if not isinstance(value, dict) or not value.get("kind"):
         problems.append(LoadProblem(ProblemKind.NO_MANIFEST, origin, "has no kind, so it is not a manifest"))
         return

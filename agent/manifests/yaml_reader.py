@@ -55,12 +55,13 @@ class ReadError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document as JSON-like data, and the line it begins on, from 1."""
+    """One YAML document as JSON-like data, and its first and last line, from 1."""
 
     line: int
     value: Any
-    item_lines: tuple[int, ...] = ()
-    """For a mapping with a list under `items`: the line of each item."""
+    last: int = 0
+    item_spans: tuple[tuple[int, int], ...] = ()
+    """For a mapping with a list under `items`: the first and last line of each item."""
 
 
 def documents(data: bytes) -> Iterator[Document]:
@@ -109,8 +110,9 @@ class _Builder:
         self._loader = loader
         self._nodes = 0
         self._anchors: dict[str, tuple[Any, int]] = {}
-        self._item_lines: tuple[int, ...] = ()
-        self._last_lines: tuple[int, ...] = ()
+        self._item_spans: tuple[tuple[int, int], ...] = ()
+        self._spans: tuple[tuple[int, int], ...] = ()
+        self._last = 0
 
     def _next(self) -> Any:
         """The next event; typed loosely, because which one comes next is the grammar's to say."""
@@ -120,10 +122,13 @@ class _Builder:
         event = self._next()
         value = self._value(event, 0)
         self._next()  # the end of the document
-        return Document(event.start_mark.line + 1, value, self._item_lines)
+        return Document(event.start_mark.line + 1, value, self._last, self._item_spans)
 
     def _value(self, event: Any, depth: int) -> Any:
         line = event.start_mark.line + 1
+        if isinstance(event, ScalarEvent | AliasEvent):
+            end: Any = event.end_mark
+            self._last = max(line, end.line + 1 if end.column else end.line)
         if isinstance(event, AliasEvent):
             return self._alias(str(event.anchor), line)
         before = self._nodes
@@ -154,12 +159,13 @@ class _Builder:
 
     def _sequence(self, depth: int) -> list[Any]:
         values: list[Any] = []
-        lines: list[int] = []
+        spans: list[tuple[int, int]] = []
         while not isinstance(event := self._next(), SequenceEndEvent):
-            lines.append(event.start_mark.line + 1)
+            first = event.start_mark.line + 1
             values.append(self._value(event, depth + 1))
+            spans.append((first, self._last))
         if depth == 1:
-            self._last_lines = tuple(lines)
+            self._spans = tuple(spans)
         return values
 
     def _mapping(self, depth: int) -> dict[str, Any]:
@@ -177,7 +183,7 @@ class _Builder:
                 continue
             own[key] = value
             if depth == 0 and key == "items" and isinstance(value, list):
-                self._item_lines = self._last_lines
+                self._item_spans = self._spans
         return {**merged, **own} if merged else own
 
     def _key(self, event: Any) -> str:

@@ -11,10 +11,11 @@ from agent.model.ids import ObjectKey
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A place in the repository: path from its root, line from 1 (0: the file as a whole)."""
+    """A place in the repository: path from its root, first and last line from 1 (0: the file as a whole)."""
 
     path: str
     line: int = 0
+    last: int = 0
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}" if self.line else self.path

@@ -15,6 +15,10 @@ class Kinds(Protocol):
     def preferred(self) -> tuple[Resource, ...]:
         """One resource for each kind."""
 
+    @property
+    def broken_groups(self) -> frozenset[str]:
+        """Groups whose own API server does not answer."""
+
     def find(self, api_version: str, kind: str) -> Resource | None:
         """The resource of an apiVersion and kind, where it is served."""
 

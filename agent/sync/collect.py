@@ -27,6 +27,8 @@ from agent.sync.ranks import rank_of
 
 EVERYTHING_EVERY = 3600.0
 """Seconds between looks at every kind of the cluster."""
+MAX_NAMES = 20
+"""Kinds or namespaces that one notice names."""
 _GONE = frozenset({404, 409})
 """Already deleted, or another object of that name by now: nothing of ours is left."""
 
@@ -143,12 +145,23 @@ class Collector:
 
 
 def _notices(observed: Observation) -> tuple[str, ...]:
-    """What could not be listed holds only its own deletions; forbidden kinds are told as such."""
-    found = []
+    """What could not be listed holds only its own deletions; kinds with the same fate share a line."""
+    places: dict[tuple[str, Resource], list[str]] = {}
     for (resource, scope), error in observed.unreadable.items():
-        where = f" in {scope}" if scope else ""
         verb = "may not be listed" if error.status == FORBIDDEN else "could not be listed"
-        found.append(
-            f"{resource.plural}{'.' + resource.group if resource.group else ''}{where} {verb}; none are deleted"
-        )
-    return tuple(sorted(found))
+        places.setdefault((verb, resource), []).append(scope)
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for (verb, resource), scopes in places.items():
+        where = f" in {_enumerated(scopes)}" if any(scopes) else ""
+        name = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+        kinds.setdefault((verb, where), []).append(name)
+    return tuple(
+        f"{_enumerated(names)} {verb}{where}, so none of them are deleted there"
+        for (verb, where), names in sorted(kinds.items())
+    )
+
+
+def _enumerated(names: Iterable[str]) -> str:
+    ordered = sorted(names)
+    more = f" and {len(ordered) - MAX_NAMES} more" if len(ordered) > MAX_NAMES else ""
+    return ", ".join(ordered[:MAX_NAMES]) + more

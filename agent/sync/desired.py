@@ -55,6 +55,12 @@ class Scope:
             return key.namespace in self.allowed
         return resource.kind != "Namespace" or bool(resource.group) or key.name in self.allowed
 
+    def is_outside(self, key: ObjectKey, resource: Resource | None) -> bool:
+        """Whether git names it where the sync may not act; of a kind that is not served, the namespace as written."""
+        if resource is None:
+            return bool(self.allowed and key.namespace) and key.namespace not in self.allowed
+        return not self.allows(resource, key)
+
 
 @dataclass(frozen=True, slots=True)
 class Desired:
@@ -121,19 +127,20 @@ class DesiredBuilder:
             found.setdefault(self._key(manifest, resource), []).append((manifest, resource))
         objects, unserved, outside = [], [], []
         prepared: dict[tuple[bytes, ObjectKey], tuple[bytes, str]] = {}
+        doubled: dict[ObjectKey, list[Manifest]] = {}
         for key, definitions in found.items():
             manifest, resource = definitions[0]
-            if len(definitions) > 1:
-                continue
-            if resource is None:
-                unserved.append(manifest)
-            elif not self._scope.allows(resource, key):
+            if self._scope.is_outside(key, resource):
                 outside.append(key)
+            elif len(definitions) > 1:
+                doubled[key] = [definition for definition, _ in definitions]
+            elif resource is None:
+                unserved.append(manifest)
             else:
                 objects.append(self._desired(key, manifest, resource, prepared))
         self._prepared = prepared
         return DesiredState(
-            tuple(objects), tuple(unserved), tuple(_duplicates(found)), tuple(outside), frozenset(found)
+            tuple(objects), tuple(unserved), tuple(_duplicates(doubled)), tuple(outside), frozenset(found)
         )
 
     def _key(self, manifest: Manifest, resource: Resource | None) -> ObjectKey:
@@ -162,10 +169,10 @@ class DesiredBuilder:
         )
 
 
-def _duplicates(found: dict[ObjectKey, list[tuple[Manifest, Resource | None]]]) -> Iterable[LoadProblem]:
-    for key, definitions in found.items():
-        first = definitions[0][0].origin
-        for manifest, _ in definitions[1:]:
+def _duplicates(doubled: dict[ObjectKey, list[Manifest]]) -> Iterable[LoadProblem]:
+    for key, definitions in doubled.items():
+        first = definitions[0].origin
+        for manifest in definitions[1:]:
             yield LoadProblem(
                 ProblemKind.DUPLICATE,
                 manifest.origin,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -31,6 +31,7 @@ from agent.sync.ranks import FOUNDATIONS
 _CRD_PATIENCE = 10.0
 """Seconds a new CustomResourceDefinition gets to be served; it takes milliseconds."""
 _CRD_PAUSE = 0.05
+_CRD = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,8 @@ class SyncEngine:
     def sync(self, request: SyncRequest) -> SyncReport:
         """Bring the cluster to this revision, as far as it goes within `--sync-timeout`."""
         started, clock = time.time(), time.monotonic()
-        deadline = clock + self._settings.timeout
         try:
-            run = _Run(self._cluster.kinds(), request, lambda: time.monotonic() >= deadline)
+            run = _Run(self._cluster.kinds(), request, self._settings.timeout)
             self._run(run)
         except FluxError as error:
             failures = _load_failures(request.loaded, DesiredState(()))
@@ -100,27 +100,33 @@ class SyncEngine:
             run.collected = self._collector.collect(left, self._scope)
 
     def _observe(self, run: _Run) -> Observation:
-        return self._observer.observe({item.key: item for item in run.state.objects})
+        observed = self._observer.observe({item.key: item for item in run.state.objects})
+        run.begin()
+        return observed
 
     def _serve_new_kinds(self, run: _Run) -> None:
         """Some kinds are not served. Maybe they are by now, or will be once this revision's CRDs are applied."""
         run.kinds = self._cluster.kinds(refresh=True)
         run.state = self._builder.build(run.loaded.manifests, run.kinds)
         defined = _kinds_defined(run.loaded.manifests)
-        if not any((group_of(item.api_version), item.kind) in defined for item in run.state.unserved):
+        awaited = {kind for kinds in defined.values() for kind in kinds}
+        if not any((item.api_version, item.kind) in awaited for item in run.state.unserved):
             return
         observed = self._observe(run)
         early = plan(_readable(run.state.objects, observed), observed.live, self._marker)
         first = [rank for rank in early.ranks() if rank[0].desired.rank <= FOUNDATIONS]
-        run.applied += self._applier.apply(first, run.expired)
-        self._await_kinds(run, defined)
+        applied = self._applier.apply(first, run.expired)
+        run.applied += applied
+        accepted = [step.desired.key.name for step in applied.done if step.desired.key.kind == _CRD]
+        self._await_kinds(run, {kind for name in accepted for kind in defined.get(name, ())})
 
-    def _await_kinds(self, run: _Run, defined: frozenset[tuple[str, str]]) -> None:
+    def _await_kinds(self, run: _Run, awaited: set[tuple[str, str]]) -> None:
+        """Wait until the kinds of the definitions that were just accepted are served."""
         deadline = time.monotonic() + _CRD_PATIENCE
         while True:
             run.kinds = self._cluster.kinds(refresh=True)
             run.state = self._builder.build(run.loaded.manifests, run.kinds)
-            waiting = any((group_of(item.api_version), item.kind) in defined for item in run.state.unserved)
+            waiting = any((item.api_version, item.kind) in awaited for item in run.state.unserved)
             if not waiting or run.expired() or time.monotonic() > deadline or self._stop.wait(_CRD_PAUSE):
                 return
 
@@ -138,16 +144,26 @@ class SyncEngine:
 class _Run:
     """What one sync gathers on its way."""
 
-    def __init__(self, kinds: Kinds, request: SyncRequest, expired: Callable[[], bool]) -> None:
+    def __init__(self, kinds: Kinds, request: SyncRequest, timeout: float) -> None:
         self.kinds = kinds
+        self._timeout = timeout
+        self._deadline: float | None = None
         self.loaded = request.loaded
         self.approved = request.approved
-        self.expired = expired
         self.state = DesiredState(())
         self.plan = Plan(())
         self.applied = Applied()
         self.unread: tuple[Failure, ...] = ()
         self.collected = Collected()
+
+    def begin(self) -> None:
+        """The time of the sync runs from the first look at the cluster on: however short, something gets done."""
+        if self._deadline is None:
+            self._deadline = time.monotonic() + self._timeout
+
+    def expired(self) -> bool:
+        """Whether the time of the sync is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def holds(self) -> tuple[str, ...]:
         """What of the revision did not load."""
@@ -162,10 +178,10 @@ class _Run:
     def report(self, revision: str, started: float, duration: float) -> SyncReport:
         failures = (
             *_load_failures(self.loaded, self.state),
-            *(_unserved(manifest) for manifest in self.state.unserved),
+            *(_unserved(manifest, self.kinds) for manifest in self.state.unserved),
             *self.unread,
             *(_refused(step) for step in self.plan.of(Verb.REFUSE)),
-            *_latest(self.applied.failed),
+            *_final(self.applied),
             *self.collected.failures,
         )
         return SyncReport(
@@ -200,15 +216,16 @@ def _unread(objects: Iterable[Desired], observed: Observation) -> tuple[Failure,
     return tuple(found)
 
 
-def _kinds_defined(manifests: Iterable[Manifest]) -> frozenset[tuple[str, str]]:
-    """The groups and kinds that this revision's own CustomResourceDefinitions will serve."""
-    found = set()
+def _kinds_defined(manifests: Iterable[Manifest]) -> dict[str, set[tuple[str, str]]]:
+    """What this revision's own CustomResourceDefinitions will serve: their names → apiVersions and kinds."""
+    found: dict[str, set[tuple[str, str]]] = {}
     for manifest in manifests:
-        if manifest.kind == "CustomResourceDefinition":
+        if manifest.kind == _CRD:
             spec = json.loads(manifest.body).get("spec") or {}
-            names = spec.get("names") or {}
-            found.add((str(spec.get("group")), str(names.get("kind"))))
-    return frozenset(found)
+            kind, group = (spec.get("names") or {}).get("kind"), spec.get("group")
+            versions = [version for version in spec.get("versions") or () if version.get("served")]
+            found[manifest.name] = {(f"{group}/{version.get('name')}", str(kind)) for version in versions}
+    return found
 
 
 def _load_failures(loaded: Loaded, state: DesiredState) -> tuple[Failure, ...]:
@@ -217,22 +234,27 @@ def _load_failures(loaded: Loaded, state: DesiredState) -> tuple[Failure, ...]:
     )
 
 
-def _unserved(manifest: Manifest) -> Failure:
+def _unserved(manifest: Manifest, kinds: Kinds) -> Failure:
+    group = group_of(manifest.api_version)
+    reason = f"the cluster serves no {manifest.kind} of {manifest.api_version}; "
+    if group in kinds.broken_groups:
+        reason += f"the API server that stands behind the group {group} does not answer"
+    else:
+        reason += "is its CustomResourceDefinition missing?"
     return Failure(
-        f"{manifest.namespace or '<cluster>'}:{manifest.kind.lower()}/{manifest.name}",
-        f"the cluster serves no {manifest.kind} of {manifest.api_version}; is its CustomResourceDefinition missing?",
-        manifest.origin,
+        f"{manifest.namespace or '<cluster>'}:{manifest.kind.lower()}/{manifest.name}", reason, manifest.origin
     )
 
 
 def _refused(step: Step) -> Failure:
-    reason = f"{step.reason}; remove it there or from git, or annotate it with fluxcd.io/ignore"
+    reason = f'{step.reason}; remove it there or from git, or annotate it with fluxcd.io/ignore: "true"'
     return Failure(str(step.desired.key), reason, step.desired.origin, step.desired.key)
 
 
-def _latest(failures: Iterable[Failure]) -> list[Failure]:
-    """One failure for each object: the last."""
-    return list({failed.key: failed for failed in failures}.values())
+def _final(applied: Applied) -> list[Failure]:
+    """One failure for each object, the last; none for what was accepted when it was tried again."""
+    accepted = {step.desired.key for step in applied.done}
+    return list({failed.key: failed for failed in applied.failed if failed.key not in accepted}.values())
 
 
 def _notices(loaded: Loaded, state: DesiredState) -> tuple[str, ...]:

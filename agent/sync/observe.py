@@ -44,6 +44,8 @@ class Observer:
         self._scope = scope
         self._pool = pool
         self._by_namespace: set[Resource] = set()
+        self._places: set[str] = set(scope.allowed)
+        """Namespaces to look into where the whole cluster is not: the allowed ones, or all that git ever named."""
 
     def observe(self, desired: Mapping[ObjectKey, Desired]) -> Observation:
         """Everything the cluster has of these objects, and whatever else carries our label in their kinds."""
@@ -52,6 +54,8 @@ class Observer:
             if not self._scope.lists(item.resource):
                 continue
             namespaces.setdefault(item.resource, set()).add(item.key.namespace)
+        if not self._scope.allowed:
+            self._places |= {item.key.namespace for item in desired.values() if item.key.namespace}
         found = Observation()
         self._read(found, namespaces, desired, SYNC_MARK)
         missing: dict[Resource, set[str]] = {}
@@ -65,7 +69,7 @@ class Observer:
     def marked(self, resources: Iterable[Resource]) -> Observation:
         """Whatever carries our label in these kinds, none of which git names."""
         found = Observation()
-        self._read(found, {resource: set(self._scope.allowed) or {""} for resource in resources}, {}, SYNC_MARK)
+        self._read(found, {resource: set() for resource in resources}, {}, SYNC_MARK)
         return found
 
     def _read(
@@ -88,24 +92,19 @@ class Observer:
     def _read_kind(
         self, resource: Resource, wanted: set[str], desired: Mapping[ObjectKey, Desired], selector: str
     ) -> Observation:
+        """What is ours is looked for in every place, what may be unmarked only where git names it."""
         found = Observation()
-        scopes: Iterable[str] = self._scopes(resource, wanted)
-        for scope in scopes:
+        places = sorted(self._places | wanted if selector else wanted)
+        restricted = resource.namespaced and (bool(self._scope.allowed) or resource in self._by_namespace)
+        for scope in places if restricted else [""]:
             try:
                 self._read_scope(found, resource, scope, desired, selector)
             except ClusterError as error:
-                if error.status == FORBIDDEN and resource.namespaced and not scope:
+                if error.status == FORBIDDEN and resource.namespaced and not scope and places:
                     self._by_namespace.add(resource)
                     return self._read_kind(resource, wanted, desired, selector)
                 found.unreadable[resource, scope] = error
         return found
-
-    def _scopes(self, resource: Resource, wanted: set[str]) -> list[str]:
-        if not resource.namespaced:
-            return [""]
-        if self._scope.allowed or resource in self._by_namespace:
-            return sorted(wanted)
-        return [""]
 
     def _read_scope(
         self, found: Observation, resource: Resource, scope: str, desired: Mapping[ObjectKey, Desired], selector: str

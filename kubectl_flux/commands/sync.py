@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 SHORT_REVISION = 7
+MOST_NOTES = 10
+NO_REPOSITORY = "no git repository is configured"
 
 EXAMPLES = """
 # Sync, and wait until every object was attempted
@@ -54,12 +56,10 @@ def sync(ctx: typer.Context, allow_deletions: _AllowDeletionsFlag = "") -> None:
     with connect(ctx.obj) as client:
         repository = client.repository()
         if not repository.url:
-            raise PluginError(
-                repository.error or "no git repository is configured", hint="Start the agent with --git-url."
-            )
+            raise _unconfigured(repository.error)
         tell(f"Synchronizing with {repository.url}")
         job = _followed(client, client.sync(allow_deletions), repository.branch)
-    for line in aftermath(job):
+    for line in aftermath(job, allow_deletions):
         tell(line)
     error = error_of(job)
     if error is not None:
@@ -67,20 +67,47 @@ def sync(ctx: typer.Context, allow_deletions: _AllowDeletionsFlag = "") -> None:
     tell("Done.")
 
 
-def aftermath(job: pb.Job) -> Iterable[str]:
-    """What there is to tell of a finished job, beside whether it succeeded; pure."""
+def aftermath(job: pb.Job, allowed: str = "") -> Iterable[str]:
+    """What there is to tell of a finished job, beside whether it succeeded; pure.
+
+    Args:
+        job: The job, ended.
+        allowed: The hash whose deletions were let through; empty for none.
+    """
     done = job.sync
     yield from map(failure_line, done.failures)
     if done.pending_deletions:
         count = len(done.pending_deletions)
         yield f"{count} object{'s' * (count != 1)} left git and {'wait' if count != 1 else 'waits'} for deletion:"
         yield from (f"  {held.object}: {held.reason}" for held in done.pending_deletions)
+    if allowed and fits_nothing(done, allowed):
+        yield f"Warning: the hash {allowed} fits nothing that is held now"
     if done.deletions_hash:
         yield f"To let what is held go: kubectl flux sync --allow-deletions {done.deletions_hash}"
     if done.marker_error:
         yield f"Warning: the marker of what is synced could not be moved: {done.marker_error}"
     if done.summary.remaining:
         yield f"{done.summary.remaining} objects were not reached in time; the agent goes on with them"
+    yield from notes(done.notices)
+
+
+def notes(notices: Sequence[str]) -> Iterable[str]:
+    """Each notice on one line, and how many more there are than are told."""
+    yield from (f"Note: {' '.join(notice.split())}" for notice in notices[:MOST_NOTES])
+    if len(notices) > MOST_NOTES:
+        yield f"and {len(notices) - MOST_NOTES} more"
+
+
+def fits_nothing(done: pb.SyncJob, allowed: str) -> bool:
+    """Whether a sync that got as far as deletions let none through by this hash.
+
+    Where other deletions are held under another hash that is certain; where nothing is held, nothing may have gone,
+    failed or waited either.
+    """
+    if done.deletions_hash:
+        return done.deletions_hash != allowed
+    reached = done.HasField("summary") and not done.summary.error
+    return reached and not (done.summary.deleted or done.pending_deletions or done.failures)
 
 
 def failure_line(failure: pb.Failure) -> str:
@@ -105,6 +132,11 @@ def error_of(job: pb.Job) -> PluginError | None:
     if job.state == pb.JOB_STATE_FAILED:
         return PluginError(job.error or job.sync.summary.error or "the sync failed", hint=job.hint)
     return None
+
+
+def _unconfigured(error: str) -> PluginError:
+    """The refusal where there is no repository; the agent's own words say what to do."""
+    return PluginError(error) if error else PluginError(NO_REPOSITORY, hint="Start the agent with --git-url.")
 
 
 def _followed(client: FluxClient, job_id: str, branch: str) -> pb.Job:

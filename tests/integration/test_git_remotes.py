@@ -112,7 +112,7 @@ def test_ssh_says_when_the_key_is_refused_and_takes_a_key_that_comes_later(sshd,
     mirror, _ = new_mirror(sshd.url(), key)
     with pytest.raises(GitError, match="Permission denied") as caught:
         mirror.fetch()
-    assert "kubectl flux identity" in caught.value.hint
+    assert "Secret flux-git-deploy" in caught.value.hint
     sshd.authorize(key)
     assert mirror.fetch().sha == sha
 

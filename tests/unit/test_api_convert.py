@@ -144,6 +144,7 @@ def test_a_job_carries_its_sync():
             "pending_deletions": PENDING,
             "deletions_hash": "abc",
             "marker_error": "protected tag",
+            "notices": ["one document without kind"],
         },
     }
 

@@ -11,7 +11,7 @@ ACCESS = "fatal: Could not read from remote repository.\n\nPlease make sure you 
 @pytest.mark.parametrize(
     ("words", "hint", "temporary"),
     [
-        ("git@github.com: Permission denied (publickey).\n" + ACCESS, "kubectl flux identity", False),
+        ("git@github.com: Permission denied (publickey).\n" + ACCESS, "Secret flux-git-deploy", False),
         ("@ WARNING: UNPROTECTED PRIVATE KEY FILE! @\nPermission denied (publickey).", "0400", False),
         ("Host key verification failed.\n" + ACCESS, "known_hosts", False),
         ("No ED25519 host key is known for example.com and you have requested strict checking.", "known_hosts", False),

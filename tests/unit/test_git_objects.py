@@ -207,6 +207,7 @@ def test_blame_finds_the_last_commit_of_a_line_and_of_a_file(remote, mirror):
     mirror.fetch()
     assert mirror.blame(third, "a.yaml", 1).sha == first
     assert mirror.blame(third, "a.yaml", 2).sha == second
+    assert mirror.blame(third, "a.yaml", 1, 2).sha == second
     assert mirror.blame(third, "a.yaml").sha == second
     assert mirror.blame(third, "b.yaml").sha == third
     assert mirror.blame(first, "a.yaml", 2).sha == first

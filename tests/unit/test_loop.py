@@ -44,7 +44,7 @@ class Repo:
     def read(self, shas):
         return {}
 
-    def blame(self, revision, path, line):
+    def blame(self, revision, path, line, last):
         return Commit("c" * 40)
 
     def commits_between(self, old, new, limit=100):

@@ -6,7 +6,7 @@ import queue
 import threading
 
 import pytest
-from served_api import Served, many_workloads
+from served_api import Served, many_workloads, with_settings
 
 from agent.model.resources import Failure, Origin
 from agent.model.status import RepositoryStatus, Status, SyncProgress, SyncReport
@@ -88,3 +88,20 @@ def test_an_agent_without_a_repository_refuses_to_sync(agent, capsys):
     agent.reads.state = Status(repository=RepositoryStatus())
     assert run(agent, "sync") == 1
     assert "no git repository is configured" in capsys.readouterr().err
+
+
+def test_an_agent_that_answers_nobody_is_told_in_its_own_words_only(capsys):
+    served = Served(with_settings(auth="token"))
+    try:
+        assert run(served, "list-workloads", "-a") == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.count("--auth=none is the only mode of this version") == 1
+    finally:
+        served.close()
+
+
+def test_notices_of_a_sync_reach_the_person_who_asked_for_it(agent, capsys):
+    report = SyncReport(REVISION, 0.0, notices=("services may not be listed; none are deleted",))
+    do_next_sync(agent, lambda ticket: ticket.succeeded(SyncProgress("u", "master", REVISION, report)))
+    assert run(agent, "sync") == 0
+    assert "Note: services may not be listed; none are deleted\n" in capsys.readouterr().err

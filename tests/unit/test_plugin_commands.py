@@ -113,6 +113,26 @@ def test_held_deletions_and_a_marker_that_stays_are_told_and_no_failure(capsys):
     ]
 
 
+def test_notices_are_told_as_notes_and_the_many_in_number(capsys):
+    notices = [
+        "services may not be listed in team;\n none are deleted",
+        *(f"document {n} is skipped" for n in range(12)),
+    ]
+    assert run(syncing({"state": SUCCEEDED, "sync": synced(notices=notices)}), "sync") == 0
+    assert capsys.readouterr().err.splitlines()[3:] == [
+        "Note: services may not be listed in team; none are deleted",
+        *(f"Note: document {n} is skipped" for n in range(9)),
+        "and 3 more",
+        "Done.",
+    ]
+
+
+def test_a_hash_that_fits_nothing_does_not_fail_the_sync(capsys):
+    agent = syncing({"state": SUCCEEDED, "sync": synced(summary=pb.SyncSummary(objects=3))})
+    assert run(agent, "sync", "--allow-deletions", "0000") == 0
+    assert "Warning: the hash 0000 fits nothing that is held now\n" in capsys.readouterr().err
+
+
 def test_a_failed_job_tells_its_cause_and_what_to_try(capsys):
     state = {"state": FAILED, "error": "cannot fetch: host key unknown", "hint": "add it to flux-ssh-config"}
     assert run(syncing(state), "sync") == 1
@@ -127,6 +147,12 @@ def test_without_a_repository_there_is_no_sync(capsys):
     assert run(agent, "sync") == 1
     assert capsys.readouterr().err == "Error: no git repository is configured\nStart the agent with --git-url.\n"
     assert agent.methods() == ["GetRepository"]
+
+
+def test_the_agents_own_word_on_a_missing_repository_gets_no_second_hint(capsys):
+    error = "no git repository is configured; name one with --git-url"
+    assert run(syncing(repository=pb.Repository(error=error)), "sync") == 1
+    assert capsys.readouterr().err == f"Error: {error}\n"
 
 
 def test_a_repository_that_is_not_ready_tells_the_agents_cause(capsys):
@@ -222,6 +248,19 @@ def test_the_agents_errors_are_told_in_its_own_words(code, exit_code, capsys):
     agent = ScriptedAgent({"ListWorkloads": ConnectError(code, "the reason why", 500)})
     assert run(agent, "list-workloads", "-a") == exit_code
     assert capsys.readouterr().err.startswith("Error: the reason why\n")
+
+
+@pytest.mark.parametrize("code", ["unauthenticated", "unavailable", "resource_exhausted", "internal"])
+def test_a_hint_of_the_agents_is_the_only_one(code, capsys):
+    agent = ScriptedAgent({"ListWorkloads": ConnectError(code, "the reason why (what to do)", 500)})
+    run(agent, "list-workloads", "-a")
+    assert capsys.readouterr().err == "Error: the reason why (what to do)\n"
+
+
+def test_without_the_agents_hint_the_plugin_gives_one(capsys):
+    agent = ScriptedAgent({"ListWorkloads": ConnectError("unauthenticated", "the reason why", 401)})
+    run(agent, "list-workloads", "-a")
+    assert capsys.readouterr().err.splitlines()[1:] == ["The agent does not know who calls; is the token still valid?"]
 
 
 class OddServer:

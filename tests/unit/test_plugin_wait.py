@@ -90,3 +90,10 @@ def test_a_job_that_nobody_knows_any_more_is_lost():
         list(states)
     assert "does not know the job any more" in raised.value.message
     assert "run the command again" in raised.value.hint
+
+
+def test_a_lost_job_gets_no_second_hint_beside_the_agents():
+    _, states = follow((1, RUNNING), NotFoundError("no job j (ask for the sync again)"))
+    with pytest.raises(NotFoundError, match="ask for the sync again") as raised:
+        list(states)
+    assert raised.value.hint == ""

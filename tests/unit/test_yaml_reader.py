@@ -143,7 +143,12 @@ def test_every_document_knows_its_first_line():
 
 def test_the_items_of_a_list_know_their_lines():
     text = b"kind: List\nitems:\n- a: 1\n- # second\n  a: 2\n"
-    assert next(documents(text)).item_lines == (3, 5)
+    assert next(documents(text)).item_spans == ((3, 3), (5, 5))
+
+
+def test_a_document_ends_with_its_last_word_and_not_with_what_comes_behind():
+    text = b"a: 1\nb: |\n  x\n  y\n# behind\n\n---\nc: {d: [1,\n  2]}\n"
+    assert [(document.line, document.last) for document in documents(text)] == [(1, 4), (8, 9)]
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

@@ -291,7 +291,7 @@ class Job(_message.Message):
     def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., hint: _Optional[str] = ..., sync: _Optional[_Union[SyncJob, _Mapping]] = ...) -> None: ...
 
 class SyncJob(_message.Message):
-    __slots__ = ("url", "branch", "revision", "summary", "failures", "pending_deletions", "deletions_hash", "marker_error")
+    __slots__ = ("url", "branch", "revision", "summary", "failures", "pending_deletions", "deletions_hash", "marker_error", "notices")
     URL_FIELD_NUMBER: _ClassVar[int]
     BRANCH_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -300,6 +300,7 @@ class SyncJob(_message.Message):
     PENDING_DELETIONS_FIELD_NUMBER: _ClassVar[int]
     DELETIONS_HASH_FIELD_NUMBER: _ClassVar[int]
     MARKER_ERROR_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
     url: str
     branch: str
     revision: str
@@ -308,4 +309,5 @@ class SyncJob(_message.Message):
     pending_deletions: _containers.RepeatedCompositeFieldContainer[PendingDeletion]
     deletions_hash: str
     marker_error: str
-    def __init__(self, url: _Optional[str] = ..., branch: _Optional[str] = ..., revision: _Optional[str] = ..., summary: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., marker_error: _Optional[str] = ...) -> None: ...
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, url: _Optional[str] = ..., branch: _Optional[str] = ..., revision: _Optional[str] = ..., summary: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., marker_error: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
