@@ -37,9 +37,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(settings: Settings) -> int:
-    from agent import telemetry  # noqa: PLC0415 # help and usage errors need none of this
-    from agent.wiring import Agent  # noqa: PLC0415
-
+    try:
+        from agent import telemetry  # noqa: PLC0415 # help and usage errors need none of this
+        from agent.wiring import Agent  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"Error: {error}\nThe agent's libraries are an extra: pip install 'kubectl-flux[agent]'\n")
+        return 1
     telemetry.configure(settings.log_format)
     log = telemetry.logger("agent")
     stop = threading.Event()

@@ -30,6 +30,8 @@ SLIPS = {
 }
 """Names that Flux v1's manual uses and that no release of it had, and what was meant."""
 
+_GENERATING = ("manifest-generation", "git-secret", "sops")
+"""Flags without effect yet that make objects appear in what is read: without them those objects look removed."""
 _WRITERS = ("git-user", "git-email", "git-label", "git-sync-tag")
 _LISTENERS = ("listen", "listen-grpc", "listen-metrics")
 
@@ -154,6 +156,12 @@ def _conflicts(given: _Layer) -> Iterator[str]:
     """Yield a line where one flag takes another's effect away."""
     if given.get("git-label") and "git-sync-tag" in given:
         yield "--git-label overrides --git-sync-tag."
+    generating = [f"--{name}" for name in _GENERATING if given.get(name)]
+    if generating and (given.get("sync-garbage-collection") or given.get("sync-garbage-collection-dry")):
+        yield (
+            f"Garbage collection is off: what {', '.join(generating)} would make is missing from what is read, "
+            "and would be deleted."
+        )
     if not given.get("git-readonly"):
         return
     if given.get("sync-state") == "git":
@@ -183,6 +191,8 @@ def _implied(values: _Layer) -> _Layer:
         implied["sync-state"] = "secret"
     if values["sync-garbage-collection-dry"]:
         implied["sync-garbage-collection"] = True
+    if any(values[name] for name in _GENERATING):
+        implied["sync-garbage-collection"] = implied["sync-garbage-collection-dry"] = False
     # The key's target is a path: the Secret's keys are files below its mount.
     folder = str(values["k8s-secret-volume-mount-path"]).rstrip("/")
     implied["k8s-secret-data-key"] = f"{folder}/{values['k8s-secret-data-key']}"

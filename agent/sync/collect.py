@@ -7,7 +7,7 @@ and hourly after that, so that a kind that left git while nobody ran is found to
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
@@ -71,11 +71,14 @@ class Collector:
         self._limit = limit(settings.deletion_limit)
         self._seen: set[Resource] = set()
         self._everything_at = 0.0
+        self._unreadable: dict[tuple[Resource, str], ClusterError] = {}
+        """What could not be listed the last time it was asked for."""
 
     def collect(self, left: Left, scope: Scope) -> Collected:
         """Find, decide, delete."""
         others = self._kinds_to_look_at(left.kinds, left.in_git, scope)
         observed = self._observer.marked(others)
+        self._remember_unreadable([*left.in_git, *others], {**left.observed.unreadable, **observed.unreadable})
         everything = [*left.observed.live.values(), *observed.live.values()]
         ours = [live for live in everything if self._marker.is_ours(live.key, live.mark) and not live.controlled]
         candidates = [
@@ -85,7 +88,15 @@ class Collector:
         ]
         pruning = decide(candidates, self._circumstances(left, len(ours)))
         self._seen |= left.in_git | {live.resource for live in ours}
-        return self._perform(pruning, left.expired, _notices(observed))
+        return self._perform(pruning, left.expired, _notices(self._unreadable))
+
+    def _remember_unreadable(
+        self, asked: Iterable[Resource], unreadable: Mapping[tuple[Resource, str], ClusterError]
+    ) -> None:
+        """Kinds that were not asked for this time are as they were."""
+        answered = set(asked)
+        self._unreadable = {key: error for key, error in self._unreadable.items() if key[0] not in answered}
+        self._unreadable.update(unreadable)
 
     def _circumstances(self, left: Left, owned: int) -> Circumstances:
         return Circumstances(
@@ -144,10 +155,10 @@ class Collector:
         return None
 
 
-def _notices(observed: Observation) -> tuple[str, ...]:
+def _notices(unreadable: Mapping[tuple[Resource, str], ClusterError]) -> tuple[str, ...]:
     """What could not be listed holds only its own deletions; kinds with the same fate share a line."""
     places: dict[tuple[str, Resource], list[str]] = {}
-    for (resource, scope), error in observed.unreadable.items():
+    for (resource, scope), error in unreadable.items():
         verb = "may not be listed" if error.status == FORBIDDEN else "could not be listed"
         places.setdefault((verb, resource), []).append(scope)
     kinds: dict[tuple[str, str], list[str]] = {}
@@ -162,6 +173,6 @@ def _notices(observed: Observation) -> tuple[str, ...]:
 
 
 def _enumerated(names: Iterable[str]) -> str:
-    ordered = sorted(names)
+    ordered = sorted(names, key=lambda name: ("." in name, name))
     more = f" and {len(ordered) - MAX_NAMES} more" if len(ordered) > MAX_NAMES else ""
     return ", ".join(ordered[:MAX_NAMES]) + more

@@ -328,3 +328,11 @@ def test_any_arguments_are_settings_or_a_usage_error(argv, environ):
         assert isinstance(parse(argv, environ), Settings)
     except (UsageError, HelpRequested, VersionRequested):
         return
+
+
+@pytest.mark.parametrize("flag", ["--manifest-generation", "--git-secret", "--sops"])
+def test_collection_is_off_while_what_would_be_generated_is_missing(flag):
+    settings = parse([flag, "--sync-garbage-collection", "--git-url=x"], {})
+    assert not settings.sync.garbage_collection
+    assert any("Garbage collection is off" in notice for notice in settings.notices)
+    assert parse([f"{flag}=false", "--sync-garbage-collection"], {}).sync.garbage_collection
