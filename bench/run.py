@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -146,6 +147,7 @@ def main(arguments: Sequence[str]) -> int:
     if lacking := missing():
         print(f"a real control plane needs {', '.join(lacking)}", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended and removed
     where = circumstances(options)
     print(f"{where.machine}; {where.versions}; load average {where.load:.1f}", flush=True)
     if where.load > where.cores * BUSY:
