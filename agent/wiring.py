@@ -24,6 +24,7 @@ from agent.loop.cluster_lane import ClusterLane, ClusterOptions
 from agent.loop.git_lane import GitLane
 from agent.loop.messages import Parts
 from agent.loop.ports import SyncMarker
+from agent.model.errors import UsageError
 from agent.model.status import RepositoryStatus, Status
 from agent.model.workloads import WorkloadSnapshot
 from agent.settings import Settings
@@ -63,6 +64,7 @@ class Agent:
             UsageError: The settings name a cluster that cannot be used.
         """
         self._stop = stop
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._log = telemetry.logger("agent")
         self._connection = Connection(settings.cluster)
         self._metrics = telemetry.Metrics()
@@ -83,8 +85,10 @@ class Agent:
         self._log.info("started", http_port=self._server.http_port, grpc_port=self._server.grpc_port)
         late = self._supervisor.wait(grace)
         self._server.stop()
-        self._engine.close()
+        self._engine.close(wait=not late)
         self._connection.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
         if late:
             self._log.warning("some threads did not end in time", threads=", ".join(late))
         return not late and not self._supervisor.crashed
@@ -92,7 +96,7 @@ class Agent:
     def _lanes(self, settings: Settings, client: ApiClient) -> tuple[GitLane, ClusterLane, SyncEngine]:
         stop, namespace = self._stop, default_namespace(settings.cluster)
         home = settings.cluster.namespace or own_namespace("flux")
-        mirror = Mirror(settings.git, _cache_folder(settings) / "mirror.git", stop)
+        mirror = Mirror(settings.git, self._cache_folder(settings) / "mirror.git", stop)
         sync_marker: SyncMarker = TagMarker(mirror, settings.git)
         if settings.sync.state == "secret":
             sync_marker = SecretMarker(client, home, settings.cluster.secret_name)
@@ -110,6 +114,18 @@ class Agent:
         git.feed(cluster.inbox)
         cluster.feed(git.inbox.put)
         return git, cluster, engine
+
+    def _cache_folder(self, settings: Settings) -> Path:
+        """Where the mirror lives: the given folder, else one among the temporary files that goes with the agent."""
+        try:
+            if settings.cache_dir:
+                folder = Path(settings.cache_dir)
+                folder.mkdir(parents=True, exist_ok=True)
+                return folder
+            self._scratch = tempfile.TemporaryDirectory(prefix="flux-agent-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise UsageError(f"there is no place for the mirror: {error}", hint="name one with --cache-dir") from error
+        return Path(self._scratch.name)
 
     def _parts(self, component: str) -> Parts:
         return Parts(self._board, telemetry.logger(component), self._metrics, self._stop)
@@ -140,12 +156,3 @@ def _repository(settings: Settings) -> RepositoryStatus:
         error="" if git.url else "no git repository is configured; name one with --git-url",
         sync_tag=git.sync_tag if settings.sync.state == "git" else "",
     )
-
-
-def _cache_folder(settings: Settings) -> Path:
-    """Where the mirror lives: the given folder, else one of its own among the temporary files."""
-    if settings.cache_dir:
-        folder = Path(settings.cache_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    return Path(tempfile.mkdtemp(prefix="flux-agent-"))

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import urllib3
 
@@ -30,7 +30,7 @@ CATALOG_AGE = 600.0
 MAX_BODY = 64 * 1024 * 1024
 _ATTEMPTS = 5
 _MAX_PAUSE = 10.0
-_TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
+_TIMEOUT = urllib3.Timeout(connect=5.0, read=20.0)
 _JSON = "application/json"
 _METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
 _TOO_BUSY = frozenset({429, 503})
@@ -112,9 +112,9 @@ class ApiClient:
 
         return str(first.get("metadata", {}).get("resourceVersion", "")), items()
 
-    def apply(self, path: str, body: bytes, *, manager: str = FIELD_MANAGER, dry_run: bool = False) -> dict[str, Any]:
+    def apply(self, path: str, body: bytes) -> dict[str, Any]:
         """Server-side apply, forced; the object as it then stands."""
-        query = f"fieldManager={quote(manager)}&force=true" + ("&dryRun=All" if dry_run else "")
+        query = f"fieldManager={FIELD_MANAGER}&force=true"
         return self.send(Request("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml"))
 
     def json_patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
@@ -146,6 +146,8 @@ class ApiClient:
             StoppedError: The agent is shutting down.
         """
         for attempt in range(1, _ATTEMPTS + 1):
+            if self._stop.is_set():
+                break
             try:
                 return self._once(request)
             except ClusterError as error:
@@ -157,9 +159,8 @@ class ApiClient:
                 if last or not (busy or dropped):
                     raise
                 pause = min(error.retry_after or 0.1 * 2**attempt, _MAX_PAUSE)
-            if self._stop.wait(pause):
-                raise StoppedError("the agent is shutting down")
-        raise AssertionError("unreachable")
+            self._stop.wait(pause)
+        raise StoppedError("the agent is shutting down")
 
     def _once(self, request: Request) -> dict[str, Any]:
         headers = {"Accept": request.accept, "User-Agent": "flux-agent", **self._connection.headers()}
@@ -179,7 +180,10 @@ class ApiClient:
             raise ClusterError(f"the API server cannot be reached: {error}") from error
         if response.status >= 300:
             raise _refusal(request, response.status, response.headers, response.data)
-        return json.loads(response.data)  # type: ignore[no-any-return]
+        try:
+            return json.loads(response.data)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise ClusterError(f"{request.path.partition('?')[0]} was not answered by an API server") from error
 
     def watch(self, path: str, resource_version: str, *, seconds: int) -> Iterator[dict[str, Any]]:
         """Changes of a collection since a resourceVersion, until the server ends the watch.

@@ -22,9 +22,12 @@ from yaml import YAMLError
 from agent.model.errors import UsageError
 from agent.settings import ClusterSettings
 
-POOL_SIZE = 48
-"""Connections kept: 20 appliers, a watch per workload kind, lists and reviews."""
+POOL_SIZE = 32
+"""Connections kept for requests: 20 appliers, lists and reviews."""
+WATCHES = 4
+"""Connections that watches hold in each namespace scope: one for each kind of workload."""
 _RELOAD_EVERY = 10.0
+_UNUSABLE = (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError)
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -85,7 +88,7 @@ class Connection:
 
 def _configuration(settings: ClusterSettings) -> Any:
     configuration = Configuration()
-    configuration.connection_pool_maxsize = POOL_SIZE
+    configuration.connection_pool_maxsize = POOL_SIZE + WATCHES * max(1, len(settings.allowed_namespaces))
     configuration.retries = False
     try:
         if settings.kubeconfig or settings.context or "KUBERNETES_SERVICE_HOST" not in os.environ:
@@ -94,7 +97,7 @@ def _configuration(settings: ClusterSettings) -> Any:
             )
         else:
             incluster_config.load_incluster_config(configuration)
-    except (ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, YAMLError) as error:
+    except _UNUSABLE as error:
         raise UsageError(
             f"the cluster's configuration cannot be used: {error}",
             hint="run in a pod with a ServiceAccount, or give --kubeconfig",
@@ -113,10 +116,12 @@ def default_namespace(settings: ClusterSettings) -> str:
         return "default"
     try:
         contexts, active = kube_config.list_kube_config_contexts(settings.kubeconfig or None)
-    except (ConfigException, OSError):
-        return "default"
-    chosen = next((context for context in contexts if context["name"] == settings.context), active)
-    return str(chosen.get("context", {}).get("namespace") or "default")
+        chosen = next((context for context in contexts if context["name"] == settings.context), active)
+        return str(chosen.get("context", {}).get("namespace") or "default")
+    except _UNUSABLE as error:
+        raise UsageError(
+            f"KUBECONFIG names no default namespace that can be used: {error}", hint="or give --k8s-default-namespace"
+        ) from error
 
 
 def own_namespace(fallback: str) -> str:

@@ -106,9 +106,13 @@ class WorkloadWatcher:
             except ClusterError as error:
                 self._down(feed, error)
                 if error.status == 410:
+                    self._rest(_PAUSES[0])
                     continue
                 pause = min(pause * 2, _PAUSES[1])
-                self._stop.wait(pause * (0.5 + random.random()))  # noqa: S311 # jitter is no secret
+                self._rest(pause)
+
+    def _rest(self, seconds: float) -> None:
+        self._stop.wait(seconds * (0.5 + random.random()))  # noqa: S311 # jitter is no secret
 
     def _list(self, feed: _Feed) -> str:
         version, items = self._client.list_objects(feed.resource.path(feed.namespace))
@@ -124,7 +128,7 @@ class WorkloadWatcher:
     def _follow(self, feed: _Feed, version: str) -> None:
         """Follow the watch, opening it again where the server ends it in order."""
         while not self._stop.is_set():
-            path = feed.resource.path(feed.namespace)
+            path, opened = feed.resource.path(feed.namespace), time.monotonic()
             for event in self._client.watch(path, version, seconds=WATCH_SECONDS):
                 if event["type"] == "ERROR":
                     status = event["object"]
@@ -133,6 +137,8 @@ class WorkloadWatcher:
                 self._take(feed, event)
                 if self._stop.is_set():
                     return
+            if time.monotonic() - opened < _PAUSES[0]:
+                self._rest(_PAUSES[0])
 
     def _take(self, feed: _Feed, event: dict[str, Any]) -> None:
         version = event["object"]["metadata"]["resourceVersion"]
@@ -156,7 +162,7 @@ class WorkloadWatcher:
         self._moved.notify_all()
 
     def catch_up(self, newest: Mapping[tuple[str, str], int]) -> None:
-        """Wait until the lists show these versions (by plural name and namespace), but no longer than two seconds.
+        """Wait until the lists show these versions (by group/plural and namespace), but no longer than two seconds.
 
         resourceVersions are compared as numbers, as Kubernetes allows within one kind since 1.35.
         """
@@ -178,8 +184,8 @@ class WorkloadWatcher:
 def _is_behind(feed: _Feed, newest: Mapping[tuple[str, str], int]) -> bool:
     written = [
         version
-        for (plural, namespace), version in newest.items()
-        if plural == feed.resource.plural and feed.namespace in ("", namespace)
+        for (kind, namespace), version in newest.items()
+        if kind == f"{feed.resource.group}/{feed.resource.plural}" and feed.namespace in ("", namespace)
     ]
     wanted = max(written, default=0)
     return feed.live and feed.version.isdigit() and int(feed.version) < wanted

@@ -50,7 +50,7 @@ class ClusterTimes:
     def after(self, report: SyncReport, now: float, interval: float) -> ClusterTimes:
         """What was not reached is continued at once; a sync that could not be done is tried again ever later."""
         if report.error:
-            return ClusterTimes(now + min(interval, _FIRST_BACKOFF * 2**self.errors), self.errors + 1)
+            return ClusterTimes(now + min(interval, _FIRST_BACKOFF * 2 ** min(self.errors, 20)), self.errors + 1)
         return ClusterTimes(now if report.remaining else now + interval)
 
 

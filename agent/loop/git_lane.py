@@ -34,7 +34,7 @@ class GitTimes:
     def after_failure(self, now: float, interval: float) -> GitTimes:
         """Try again soon, then ever later, never later than the poll interval."""
         failures = self.failures + 1
-        return GitTimes(now + min(interval, _FIRST_BACKOFF * 2 ** (failures - 1)), failures)
+        return GitTimes(now + min(interval, _FIRST_BACKOFF * 2 ** min(failures - 1, 20)), failures)
 
 
 class GitLane:
@@ -48,6 +48,7 @@ class GitLane:
         self._interval = poll_interval
         self._times = GitTimes()
         self._marked: str | None = None
+        self._unreadable = False
         self._revisions: Inbox[Revision] | None = None
 
     def feed(self, revisions: Inbox[Revision]) -> None:
@@ -96,10 +97,13 @@ class GitLane:
         """Look where the marker stands: somebody may have moved it. That it cannot be read stops nothing."""
         try:
             self._marked = self._marker.read()
+            if self._unreadable:
+                self._unreadable = False
+                self._parts.board.publish(marker_error="")
         except StoppedError:
             return
         except FluxError as error:
-            self._marked = None
+            self._marked, self._unreadable = None, True
             self._parts.board.publish(marker_error=str(error))
 
     def _fetch_failed(self, error: FluxError, tickets: Iterable[SyncTicket]) -> None:

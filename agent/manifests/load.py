@@ -126,8 +126,14 @@ def parse(data: bytes) -> _Parsed:
             for origin, value in _objects(document):
                 _take(origin, value, manifests, problems)
     except ReadError as error:
-        return _Parsed(problems=(LoadProblem(ProblemKind.SYNTAX, Origin("", error.line), error.reason[:MAX_REASON]),))
+        return _unusable(error)
+    except Exception as error:  # noqa: BLE001 # whatever a file holds, it fails alone
+        return _unusable(ReadError(f"could not be read: {type(error).__name__}"))
     return _Parsed(tuple(manifests), tuple(problems))
+
+
+def _unusable(error: ReadError) -> _Parsed:
+    return _Parsed(problems=(LoadProblem(ProblemKind.SYNTAX, Origin("", error.line), error.reason[:MAX_REASON]),))
 
 
 def _objects(document: Document) -> Iterable[tuple[Origin, Any]]:
@@ -136,7 +142,8 @@ def _objects(document: Document) -> Iterable[tuple[Origin, Any]]:
     if isinstance(value, dict):
         kind, items = value.get("kind"), value.get("items")
         if isinstance(kind, str) and kind.endswith("List") and isinstance(items, list):
-            spans = document.item_spans or (whole,) * len(items)
+            # An alias in place of the list has its lines elsewhere.
+            spans = document.item_spans if len(document.item_spans) == len(items) else (whole,) * len(items)
             return [(Origin("", *span), item) for span, item in zip(spans, items, strict=True)]
     return [(Origin("", *whole), value)]
 

@@ -30,6 +30,8 @@ from yaml.events import (
 MAX_NODES = 500_000
 """Nodes in one document, aliases counted each time: more is taken for an alias bomb."""
 MAX_DEPTH = 200
+MAX_DIGITS = 300
+"""Digits of one number: no more fit into a float."""
 
 _TAG = "tag:yaml.org,2002:"
 _INT = re.compile(r"[-+]?(0[xX][0-9a-fA-F]+|0[oO][0-7]+|0[bB][01]+|0[0-7]*|[1-9][0-9]*)")
@@ -236,7 +238,7 @@ def scalar(text: str, line: int = 0) -> Any:
         raise ReadError("a number is infinite or none: that cannot be written as JSON", line)
     plain = text if first == "." else text.replace("_", "")
     if first != "." and _INT.fullmatch(plain):
-        return _integer(plain)
+        return _integer(plain, line)
     if _FLOAT.fullmatch(plain):
         return _number(float(plain), line)
     return text
@@ -249,12 +251,14 @@ def _number(number: float, line: int) -> int | float:
     return int(Decimal(repr(number))) if number.is_integer() and abs(number) < 1e21 else number
 
 
-def _integer(plain: str) -> int | float:
+def _integer(plain: str, line: int) -> int | float:
     sign = -1 if plain.startswith("-") else 1
     digits = plain.lstrip("+-").lower()
     base = {"0x": 16, "0o": 8, "0b": 2}.get(digits[:2])
     if base is None:
         base = 8 if len(digits) > 1 and digits.startswith("0") else 10
+    if len(digits) > MAX_DIGITS:
+        raise ReadError("a number is too large", line)
     value = sign * int(digits[2:] if digits[1:2] in ("x", "o", "b") else digits, base)
     # Beyond 64 bits kubectl falls back to a float.
-    return value if -(2**63) <= value < 2**63 else _number(float(value), 0)
+    return value if -(2**63) <= value < 2**63 else _number(float(value), line)

@@ -52,7 +52,7 @@ class SyncReport:
     holds: tuple[str, ...] = ()
     """What of the revision did not load: it holds the marker and all deletions."""
     newest: Mapping[tuple[str, str], int] = field(default_factory=dict, hash=False)
-    """The newest resourceVersion that was written, by plural name and namespace."""
+    """The newest resourceVersion that was written, by group/plural and namespace."""
     error: str = ""
 
     @property

@@ -49,7 +49,7 @@ class Applier:
         self._pool = pool
         self._stop = stop
         self.newest: dict[tuple[str, str], int] = {}
-        """The newest resourceVersion that was written, by plural name and namespace."""
+        """The newest resourceVersion that was written, by group/plural and namespace."""
 
     def apply(self, ranks: Iterable[tuple[Step, ...]], expired: Callable[[], bool]) -> Applied:
         """Apply rank after rank. Results come in the order of the steps."""
@@ -87,7 +87,8 @@ class Applier:
         takeover = take_over(metadata.get("managedFields") or [], has_replicas=True)
         if takeover is not None:
             metadata = self._take_over(desired, metadata)
-        place, version = (desired.resource.plural, desired.key.namespace), metadata["resourceVersion"]
+        resource, version = desired.resource, metadata["resourceVersion"]
+        place = (f"{resource.group}/{resource.plural}", desired.key.namespace)
         if version.isdigit():
             self.newest[place] = max(int(version), self.newest.get(place, 0))
         fields = applied_fields(metadata.get("managedFields") or [])

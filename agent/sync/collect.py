@@ -6,6 +6,7 @@ and hourly after that, so that a kind that left git while nobody ran is found to
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
@@ -42,6 +43,8 @@ class Collected:
     pending: tuple[PendingDeletion, ...] = ()
     approval: str = ""
     notices: tuple[str, ...] = ()
+    left: int = 0
+    """Deletions that were not reached in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +54,38 @@ class Left:
     kinds: Kinds
     in_git: frozenset[Resource]
     named: frozenset[ObjectKey]
+    unserved: frozenset[tuple[str, str]]
+    """Kinds and names in git whose kind the cluster does not serve: which object they mean is not known."""
     observed: Observation
+    created: int
     holds: str
     approved: frozenset[str]
     expired: Callable[[], bool]
 
 
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What the collector works with."""
+
+    cluster: Cluster
+    observer: Observer
+    pool: Executor
+    stop: threading.Event
+
+
 class Collector:
     """Deletes what this source created and git no longer has; used by one thread."""
 
-    def __init__(
-        self, cluster: Cluster, observer: Observer, marker: Marker, settings: SyncSettings, pool: Executor
-    ) -> None:
-        self._cluster = cluster
-        self._observer = observer
+    def __init__(self, hands: Hands, marker: Marker, settings: SyncSettings) -> None:
+        self._cluster = hands.cluster
+        self._observer = hands.observer
+        self._pool = hands.pool
+        self._stop = hands.stop
         self._marker = marker
         self._settings = settings
-        self._pool = pool
+        # An approval outlives what holds deletions at the moment, and deletions that the time cut off.
+        self._approvals: frozenset[str] = frozenset()
+        self._approved_uids: frozenset[str] = frozenset()
         self._limit = limit(settings.deletion_limit)
         self._seen: set[Resource] = set()
         self._everything_at = 0.0
@@ -84,9 +102,13 @@ class Collector:
         candidates = [
             Candidate(live, self._marker.is_orphan(live.source))
             for live in ours
-            if live.key not in left.named and not live.kept and scope.allows(live.resource, live.key)
+            if not self._is_named(live, left) and not live.kept and scope.allows(live.resource, live.key)
         ]
-        pruning = decide(candidates, self._circumstances(left, len(ours)))
+        staying = sum(self._is_named(live, left) for live in ours)
+        pruning = decide(candidates, self._circumstances(left, len(ours), staying))
+        incomplete = bool(left.holds) or any(error.status != FORBIDDEN for error in observed.unreadable.values())
+        self._approvals = (self._approvals | left.approved) if incomplete else frozenset()
+        self._approved_uids = pruning.approved
         self._seen |= left.in_git | {live.resource for live in ours}
         return self._perform(pruning, left.expired, _notices(self._unreadable))
 
@@ -98,14 +120,21 @@ class Collector:
         self._unreadable = {key: error for key, error in self._unreadable.items() if key[0] not in answered}
         self._unreadable.update(unreadable)
 
-    def _circumstances(self, left: Left, owned: int) -> Circumstances:
+    @staticmethod
+    def _is_named(live: Live, left: Left) -> bool:
+        """Whether git names it; where its kind left the cluster's API, kind and name are enough."""
+        return live.key in left.named or (live.key.kind, live.key.name) in left.unserved
+
+    def _circumstances(self, left: Left, owned: int, staying: int) -> Circumstances:
         return Circumstances(
             self._limit,
             frozenset(self._settings.held_kinds),
             left.holds,
             self._settings.garbage_collection_dry,
-            owned,
-            left.approved,
+            owned + left.created,
+            staying + left.created,
+            left.approved | self._approvals,
+            self._approved_uids,
         )
 
     def _kinds_to_look_at(self, kinds: Kinds, in_git: frozenset[Resource], scope: Scope) -> list[Resource]:
@@ -114,6 +143,7 @@ class Collector:
         wanted: Iterable[Resource] = self._seen
         if not self._everything_at or time.monotonic() - self._everything_at > EVERYTHING_EVERY:
             self._everything_at = time.monotonic()
+            self._observer.forget_restrictions()
             wanted = kinds.preferred
         return [
             resource
@@ -136,10 +166,13 @@ class Collector:
             pending=(*pruning.pending, *left),
             approval=pruning.approval,
             notices=notices,
+            left=len(left),
         )
 
     def _delete(self, live: Live, expired: Callable[[], bool]) -> Failure | PendingDeletion | None:
         name = str(live.key)
+        if self._stop.is_set():
+            return PendingDeletion(name, "not reached: the agent is shutting down", live.uid)
         if expired():
             return PendingDeletion(name, "not reached in time; the next sync goes on", live.uid)
         try:

@@ -11,7 +11,8 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 from agent.model.errors import ClusterError, FluxError
 from agent.model.ids import group_of
@@ -20,11 +21,11 @@ from agent.model.status import SyncReport
 from agent.settings import SyncSettings
 from agent.sync.apply import Applied, Applier, failure
 from agent.sync.cluster import Cluster, Kinds
-from agent.sync.collect import Collected, Collector, Left
+from agent.sync.collect import Collected, Collector, Hands, Left
 from agent.sync.desired import Desired, DesiredBuilder, DesiredState, Scope
 from agent.sync.live import Settled
 from agent.sync.marks import Marker
-from agent.sync.observe import Observation, Observer
+from agent.sync.observe import FORBIDDEN, Observation, Observer
 from agent.sync.plan import Plan, Step, Verb, plan
 from agent.sync.ranks import FOUNDATIONS
 
@@ -58,25 +59,24 @@ class SyncEngine:
         self._builder = DesiredBuilder(marker, scope)
         self._observer = Observer(cluster, self._settled, scope, self._pool)
         self._applier = Applier(cluster, self._settled, self._pool, stop)
-        self._collector = Collector(cluster, self._observer, marker, settings, self._pool)
+        self._collector = Collector(Hands(cluster, self._observer, self._pool, stop), marker, settings)
         self._scope = scope
 
-    def close(self) -> None:
-        """End the worker threads; requests under way finish first."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, *, wait: bool = True) -> None:
+        """End the worker threads; with `wait` the requests under way finish first."""
+        self._pool.shutdown(wait=wait, cancel_futures=True)
 
     def sync(self, request: SyncRequest) -> SyncReport:
         """Bring the cluster to this revision, as far as it goes within `--sync-timeout`."""
         started, clock = time.time(), time.monotonic()
+        self._applier.newest = {}
         try:
             run = _Run(self._cluster.kinds(), request, self._settings.timeout)
             self._run(run)
         except FluxError as error:
             failures = _load_failures(request.loaded, DesiredState(()))
             return SyncReport(request.revision, started, time.monotonic() - clock, failures=failures, error=str(error))
-        return replace(
-            run.report(request.revision, started, time.monotonic() - clock), newest=dict(self._applier.newest)
-        )
+        return run.report(request.revision, started, time.monotonic() - clock)
 
     def _run(self, run: _Run) -> None:
         run.state = self._builder.build(run.loaded.manifests, run.kinds)
@@ -85,14 +85,19 @@ class SyncEngine:
         observed = self._observe(run)
         run.plan = plan(_readable(run.state.objects, observed), observed.live, self._marker)
         run.unread = _unread(run.state.objects, observed)
+        run.error = _reading_error(observed)
+        run.unreached = len(run.state.objects) - len(run.plan.steps) - len(run.unread)
         run.applied += self._applier.apply(run.plan.ranks(), run.expired)
+        run.newest = self._applier.newest
         self._remember(run)
         if self._settings.garbage_collection:
             left = Left(
                 run.kinds,
                 run.state.resources,
                 run.state.named,
+                frozenset((manifest.kind, manifest.name) for manifest in run.state.unserved),
                 observed,
+                sum(step.live is None for step in run.applied.done),
                 run.deletions_held(),
                 run.approved,
                 run.expired,
@@ -155,6 +160,9 @@ class _Run:
         self.applied = Applied()
         self.unread: tuple[Failure, ...] = ()
         self.collected = Collected()
+        self.newest: dict[tuple[str, str], int] = {}
+        self.error = ""
+        self.unreached = 0
 
     def begin(self) -> None:
         """The time of the sync runs from the first look at the cluster on: however short, something gets done."""
@@ -171,6 +179,8 @@ class _Run:
 
     def deletions_held(self) -> str:
         """Why nothing may be deleted in this sync; empty where it may."""
+        if self.error:
+            return f"waits until the cluster can be read: {self.error}"
         if holds := self.holds():
             return f"waits until all of the revision loads: {holds[0]}"
         return "waits until every object has been applied" if self.applied.left else ""
@@ -192,13 +202,15 @@ class _Run:
             applied=len({step.desired.key for step in self.applied.done}),
             unchanged=len(self.plan.of(Verb.KEEP)),
             ignored=len(self.plan.of(Verb.IGNORE)) + len(self.state.outside),
-            remaining=len({step.desired.key for step in self.applied.left}),
+            remaining=len({step.desired.key for step in self.applied.left}) + self.collected.left + self.unreached,
             deleted=self.collected.deleted,
             failures=failures,
             pending_deletions=self.collected.pending,
             deletions_hash=self.collected.approval,
             notices=(*_notices(self.loaded, self.state), *self.collected.notices),
             holds=self.holds(),
+            newest=self.newest,
+            error=self.error,
         )
 
 
@@ -210,10 +222,18 @@ def _unread(objects: Iterable[Desired], observed: Observation) -> tuple[Failure,
     found = []
     for item in objects:
         error = observed.error_for(item)
-        if error is not None and not item.ignored:
+        if error is not None and error.status == FORBIDDEN and not item.ignored:
             reason = ClusterError(f"its state cannot be read: {error.message}", status=error.status)
             found.append(failure(item, reason))
     return tuple(found)
+
+
+def _reading_error(observed: Observation) -> str:
+    """Why something could not be read that may be read a moment later; a missing right is no such reason."""
+    for (resource, _), error in observed.unreadable.items():
+        if error.status != FORBIDDEN:
+            return f"{resource.plural} could not be listed: {error.message}"
+    return ""
 
 
 def _kinds_defined(manifests: Iterable[Manifest]) -> dict[str, set[tuple[str, str]]]:
@@ -221,11 +241,16 @@ def _kinds_defined(manifests: Iterable[Manifest]) -> dict[str, set[tuple[str, st
     found: dict[str, set[tuple[str, str]]] = {}
     for manifest in manifests:
         if manifest.kind == _CRD:
-            spec = json.loads(manifest.body).get("spec") or {}
-            kind, group = (spec.get("names") or {}).get("kind"), spec.get("group")
-            versions = [version for version in spec.get("versions") or () if version.get("served")]
-            found[manifest.name] = {(f"{group}/{version.get('name')}", str(kind)) for version in versions}
+            spec = _mapping(json.loads(manifest.body).get("spec"))
+            kind, group, versions = _mapping(spec.get("names")).get("kind"), spec.get("group"), spec.get("versions")
+            served = [_mapping(version) for version in versions] if isinstance(versions, list) else []
+            names = [version.get("name") for version in served if version.get("served")]
+            found[manifest.name] = {(f"{group}/{name}", str(kind)) for name in names}
     return found
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _load_failures(loaded: Loaded, state: DesiredState) -> tuple[Failure, ...]:

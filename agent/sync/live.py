@@ -15,7 +15,7 @@ from agent.model.policies import SYNC_CHECKSUM, SYNC_MARK, SYNC_SOURCE, ignores_
 from agent.model.resources import Resource
 from agent.sync.coverage import covers
 from agent.sync.desired import Desired
-from agent.sync.managers import applied_fields, owns_replicas
+from agent.sync.managers import applied_fields, owns_replicas, take_over
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class Live:
     Attributes:
         ignored: Whether the cluster's copy says that the sync leaves it alone.
         kept: Whether the cluster's copy says that it stays when it leaves git.
-        covered: Whether our applied fields hold everything that git has.
-        fingerprint: Stands for our applied fields as they are; empty where we never applied.
+        covered: Whether our applied fields hold everything that git has, and kubectl holds none of it.
         releases_replicas: Whether we own `spec.replicas` although git leaves it out.
         source: The signature of the source that applied it last; empty for none.
         owner: The Helm release it belongs to, in words; empty for none.
@@ -45,7 +44,6 @@ class Live:
     controlled: bool = False
     deleting: bool = False
     covered: bool = False
-    fingerprint: str = ""
     releases_replicas: bool = False
 
 
@@ -97,15 +95,16 @@ def observe(
     policies = policies_of(annotations)
     uid, version, checksum = metadata["uid"], metadata["resourceVersion"], annotations.get(SYNC_CHECKSUM, "")
     wanted = desired.get(key)
-    covered, mark, releases = False, "", False
+    covered, releases = False, False
     if wanted is not None and checksum == wanted.checksum:
         covered = settled.is_verified(uid, version, checksum)
     if wanted is not None and not covered:
-        fields = applied_fields(metadata.get("managedFields") or [])
-        mark = fingerprint(fields)
+        managed = metadata.get("managedFields") or []
+        fields = applied_fields(managed)
         releases = owns_replicas(fields) and not wanted.has_replicas
         if fields is not None and checksum == wanted.checksum:
-            covered = covers(fields, wanted.intent()) or settled.was_sent(uid, checksum, mark)
+            whole = covers(fields, wanted.intent()) or settled.was_sent(uid, checksum, fingerprint(fields))
+            covered = whole and take_over(managed, has_replicas=True) is None
     return Live(
         key=key,
         resource=resource,
@@ -120,7 +119,6 @@ def observe(
         controlled=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
         deleting="deletionTimestamp" in metadata,
         covered=covered,
-        fingerprint=mark,
         releases_replicas=releases,
     )
 

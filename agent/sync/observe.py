@@ -66,6 +66,10 @@ class Observer:
         self._read(found, missing, desired, "")
         return found
 
+    def forget_restrictions(self) -> None:
+        """Try again to list in the whole cluster what could not be: rights may have been granted since."""
+        self._by_namespace.clear()
+
     def marked(self, resources: Iterable[Resource]) -> Observation:
         """Whatever carries our label in these kinds, none of which git names."""
         found = Observation()

@@ -32,8 +32,6 @@ class Limit:
         """Whether deleting this many of that many must be asked for."""
         if self.percent is None and self.count is None:
             return False
-        if deletions == held_by_source >= _ALL_OF:
-            return True
         over_count = self.count is None or deletions > self.count
         over_percent = self.percent is None or deletions * 100 > self.percent * held_by_source
         return over_count and over_percent
@@ -78,7 +76,9 @@ class Circumstances:
         holds: Why nothing may be deleted now; empty where it may.
         dry_run: Whether deletions are only told.
         owned: How many objects of the source the cluster holds.
+        staying: How many of them git names.
         approved: The hashes that were approved.
+        approved_uids: The objects that were approved before and are still there.
     """
 
     limit: Limit
@@ -86,16 +86,28 @@ class Circumstances:
     holds: str = ""
     dry_run: bool = False
     owned: int = 0
+    staying: int = 0
     approved: frozenset[str] = frozenset()
+    approved_uids: frozenset[str] = frozenset()
+
+    def too_many(self, deletions: int) -> bool:
+        """Whether deleting this many at once must be asked for: over the limit, or nothing of the source would stay."""
+        if not deletions or self.limit == NO_LIMIT:
+            return False
+        return self.limit.exceeded(deletions, self.owned) or (self.owned >= _ALL_OF and not self.staying)
 
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What goes, in the order of going, what waits, and the hash that lets through what waits for approval."""
+    """What goes, in the order of going, what waits, and the hash that lets through what waits for approval.
+
+    `approved` are the uids of what goes because somebody approved it.
+    """
 
     delete: tuple[Live, ...] = ()
     pending: tuple[PendingDeletion, ...] = ()
     approval: str = ""
+    approved: frozenset[str] = frozenset()
 
 
 def decide(candidates: Iterable[Candidate], circumstances: Circumstances) -> Pruning:
@@ -108,18 +120,21 @@ def decide(candidates: Iterable[Candidate], circumstances: Circumstances) -> Pru
     if circumstances.holds or circumstances.dry_run:
         reason = circumstances.holds or "only told: --sync-garbage-collection-dry is set"
         return Pruning(pending=(*leaving, *(_pending(item, reason) for item in going)))
-    by_themselves = [(item, reason) for item in going if (reason := _held_alone(item, circumstances))]
-    rest = [item for item in going if not _held_alone(item, circumstances)]
-    if circumstances.limit.exceeded(len(rest), circumstances.owned):
+    cleared = [item for item in going if item.live.uid in circumstances.approved_uids]
+    waiting = [(item, _held_alone(item, circumstances)) for item in going if item not in cleared]
+    held = [(item, reason) for item, reason in waiting if reason]
+    rest = [item for item, reason in waiting if not reason]
+    if circumstances.too_many(len(rest)):
         reason = f"held: {len(rest)} of {circumstances.owned} objects would go at once"
-        by_themselves += [(item, reason) for item in rest]
+        held += [(item, reason) for item in rest]
         rest = []
-    approval = approval_hash(item.live.uid for item, _ in by_themselves) if by_themselves else ""
+    approval = approval_hash(item.live.uid for item, _ in held) if held else ""
     if approval in circumstances.approved:
-        rest += [item for item, _ in by_themselves]
-        by_themselves, approval = [], ""
-    waiting = tuple(_pending(item, reason) for item, reason in by_themselves)
-    return Pruning(_in_order(item.live for item in rest), (*leaving, *waiting), approval)
+        cleared += [item for item, _ in held]
+        held, approval = [], ""
+    pending = (*leaving, *(_pending(item, reason) for item, reason in held))
+    order = _in_order(item.live for item in (*cleared, *rest))
+    return Pruning(order, pending, approval, frozenset(item.live.uid for item in cleared))
 
 
 def approval_hash(uids: Iterable[str]) -> str:

@@ -207,6 +207,7 @@ def test_a_failing_fetch_is_tried_again_ever_later_but_never_later_than_the_inte
         waits.append(times.next_fetch)
     assert waits == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
     assert times.after_success(5.0, 30.0) == GitTimes(35.0)
+    assert GitTimes(0.0, 5000).after_failure(0.0, 30.0).next_fetch == 30.0
 
 
 def test_a_sync_goes_on_at_once_with_what_it_did_not_reach_and_backs_off_from_errors():
@@ -214,7 +215,7 @@ def test_a_sync_goes_on_at_once_with_what_it_did_not_reach_and_backs_off_from_er
     assert ClusterTimes().after(done, 10.0, 300.0) == ClusterTimes(310.0)
     assert ClusterTimes().after(late, 10.0, 300.0) == ClusterTimes(10.0)
     assert ClusterTimes().after(bad, 10.0, 300.0).after(bad, 10.0, 300.0) == ClusterTimes(14.0, 2)
-    assert ClusterTimes(0.0, 20).after(bad, 10.0, 300.0).next_sync == 310.0
+    assert ClusterTimes(0.0, 5000).after(bad, 10.0, 300.0).next_sync == 310.0
 
 
 @pytest.mark.parametrize(

@@ -141,3 +141,16 @@ def test_policies_are_read_from_annotations_with_and_without_quotes():
     text = GOOD + b"  annotations:\n    fluxcd.io/ignore: true\n    flux.weave.works/locked: 'true'\n"
     [manifest] = parse(text).manifests
     assert dict(manifest.policies) == {"ignore": "true", "locked": "true"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"kind: X\napiVersion: v1\nmetadata: {name: a}\nn: " + b"9" * 5000,
+        b"kind: X\napiVersion: v1\nmetadata: {name: a}\nn: " + b"9" * 309,
+        b"x: &x [1, 2]\ny: [1]\nkind: XList\nitems: *x\n",
+    ],
+)
+def test_strange_content_fails_alone_whatever_it_is(text):
+    assert parse(text).manifests == ()
+    assert parse(text).problems != ()

@@ -25,7 +25,7 @@ def candidates(count, kind="ConfigMap"):
 
 
 def circumstances(**changes):
-    return Circumstances(**{"limit": Limit(), "held_kinds": KINDS, "owned": 1000, **changes})
+    return Circumstances(**{"limit": Limit(), "held_kinds": KINDS, "owned": 1000, "staying": 900, **changes})
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,6 @@ def test_what_is_no_limit_is_refused(text):
         (11, 54, True),
         (11, 55, False),
         (2, 2, False),
-        (3, 3, True),
-        (1, 1, False),
         (250, 1000, True),
     ],
 )
@@ -111,3 +109,20 @@ def test_the_hash_depends_on_the_set_and_not_on_its_order(uids, random):
     random.shuffle(shuffled)
     assert approval_hash(shuffled) == approval_hash(sorted(uids))
     assert approval_hash([*shuffled, "another"]) != approval_hash(shuffled)
+
+
+@pytest.mark.parametrize(("owned", "staying", "held"), [(3, 0, True), (10, 0, True), (2, 0, False), (10, 1, False)])
+def test_a_source_of_three_or_more_does_not_lose_all_of_its_objects(owned, staying, held):
+    space = Candidate(live("space", "Namespace"))
+    pruning = decide([space, *candidates(2)], circumstances(owned=owned, staying=staying))
+    assert len(pruning.delete) == (0 if held else 2)
+
+
+def test_what_was_approved_and_cut_off_goes_on_without_asking_again():
+    approved = decide(
+        candidates(20),
+        circumstances(owned=20, approved=frozenset({decide(candidates(20), circumstances(owned=20)).approval})),
+    )
+    assert len(approved.approved) == 20
+    rest = candidates(12)
+    assert len(decide(rest, circumstances(owned=20, approved_uids=approved.approved)).delete) == 12

@@ -12,7 +12,7 @@ from agent.model.policies import SYNC_CHECKSUM, SYNC_MARK
 from agent.model.resources import Resource
 from agent.sync.coverage import covers
 from agent.sync.desired import DesiredBuilder, Scope
-from agent.sync.live import Live, Settled, observe
+from agent.sync.live import Live, Settled, fingerprint, observe
 from agent.sync.managers import take_over, without_replicas
 from agent.sync.marks import marker, v1_mark, v1_salt
 from agent.sync.plan import Verb, plan
@@ -347,17 +347,20 @@ def listed(item, fields, **metadata):
 
 def test_an_object_that_can_never_be_covered_is_sent_once():
     [item] = build(deployment()).objects
-    settled, desired = Settled(), {item.key: item}
-    first = observe(listed(item, {"f:metadata": {}}), item.resource, desired, settled)
-    assert not observe(listed(item, {"f:spec": {"f:x": {}}}), item.resource, desired, settled).covered
-    settled.send(
-        "u", item.checksum, observe(listed(item, {"f:spec": {"f:x": {}}}), item.resource, desired, settled).fingerprint
-    )
-    assert observe(listed(item, {"f:spec": {"f:x": {}}}), item.resource, desired, settled).covered
-    assert (
-        first.fingerprint != ""
-        and not observe(listed(item, {"f:spec": {"f:y": {}}}), item.resource, desired, settled).covered
-    )
+    settled, desired, left = Settled(), {item.key: item}, {"f:spec": {"f:x": {}}}
+    assert not observe(listed(item, left), item.resource, desired, settled).covered
+    settled.send("u", item.checksum, fingerprint(left))
+    assert observe(listed(item, left), item.resource, desired, settled).covered
+    assert not observe(listed(item, {"f:spec": {"f:y": {}}}), item.resource, desired, settled).covered
+
+
+def test_what_kubectl_still_holds_of_ours_is_taken_over_at_the_next_sync():
+    [item] = build(deployment()).objects
+    settled, left = Settled(), {"f:spec": {"f:x": {}}}
+    settled.send("u", item.checksum, fingerprint(left))
+    found = listed(item, left)
+    found["metadata"]["managedFields"].append(entry("kubectl-client-side-apply", {"f:spec": {"f:y": {}}}))
+    assert not observe(found, item.resource, {item.key: item}, settled).covered
 
 
 def test_owned_replicas_that_git_leaves_out_are_noticed():

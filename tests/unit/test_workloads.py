@@ -168,7 +168,7 @@ def names(watcher):
 def test_the_snapshot_follows_the_watch(watching):
     gone = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "9"}}}
     watcher, _ = watching([event("ADDED", "api", "6"), event("DELETED", "web", "7"), event("ADDED", "zoo", "8"), gone])
-    watcher.catch_up({("deployments", "demo"): 8})
+    watcher.catch_up({("apps/deployments", "demo"): 8})
     assert names(watcher) == ["api", "zoo"]
     assert watcher.ready()
 
@@ -181,8 +181,8 @@ def test_an_expired_watch_is_listed_again(watching):
 def test_catching_up_gives_up_after_a_moment(watching, monkeypatch):
     monkeypatch.setattr("agent.cluster.workloads.CATCH_UP", 0.05)
     watcher, _ = watching([])
-    watcher.catch_up({("deployments", "demo"): 99})
-    watcher.catch_up({("deployments", "elsewhere"): 0})
+    watcher.catch_up({("apps/deployments", "demo"): 99})
+    watcher.catch_up({("apps/deployments", "elsewhere"): 0})
 
 
 def test_what_may_not_be_watched_is_a_notice_and_readiness_does_not_wait_for_it():
