@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program:package
-wanted=(git:git ssh-keygen:openssh-client sshd:openssh-server ip:iproute2 nsenter:util-linux)
+wanted=(git:git openssl:openssl ssh-keygen:openssh-client sshd:openssh-server ip:iproute2 nsenter:util-linux)
 export PATH="$PATH:/usr/sbin:/sbin"
 
 packages=()

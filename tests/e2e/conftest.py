@@ -6,8 +6,9 @@ import itertools
 import secrets
 
 import pytest
+from config_repository import ConfigRepository
 from controlplane.deployed import DeployedAgent
-from controlplane.plane import tail
+from controlplane.plane import PlaneError, tail
 
 _agents = pytest.StashKey[list[DeployedAgent]]()
 
@@ -83,3 +84,54 @@ def start_agent(plane, prefix, request, tmp_path_factory):
     deployed[:] = [agent for agent in deployed if agent not in own]
     if errors:
         raise ExceptionGroup("Agents did not end well.", errors)
+
+
+# The usual agent of a module that has no other: what a test leaves behind goes with the next commit, whatever it is.
+FLAGS = (
+    "--auth=none",
+    "--git-poll-interval=1h",
+    "--sync-interval=1h",
+    "--sync-garbage-collection",
+    "--sync-garbage-collection-limit=none",
+    "--sync-garbage-collection-hold-kinds=",
+)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    repository = ConfigRepository(tmp_path_factory.mktemp("git"))
+    repository.commit("first")
+    return repository
+
+
+@pytest.fixture(scope="module")
+def agent(start_agent, repository):
+    return start_agent(f"--git-url={repository.url}", *FLAGS)
+
+
+@pytest.fixture
+def sync(agent, repository):
+    """A function that lets git hold just these files and syncs: what the plugin said. `fails` says how it must end."""
+
+    def write(files, *, fails=False):
+        repository.replace(files)
+        done = agent.kubectl_flux("sync", check=False)
+        assert done.returncode == int(fails), done.stderr
+        return done.stderr
+
+    return write
+
+
+@pytest.fixture
+def read(plane, namespace):
+    """A function that reads an object of the test's namespace, such as `configmaps/a`; None where it is not there."""
+
+    def get(name, api="/api/v1"):
+        try:
+            return plane.api("GET", f"{api}/namespaces/{namespace}/{name}")
+        except PlaneError as error:
+            if "HTTP 404" in str(error):
+                return None
+            raise
+
+    return get
