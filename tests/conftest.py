@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import collections
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from controlplane.build import build
 from controlplane.needs import missing
 from controlplane.plane import ControlPlane
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it runs in the background with SIGINT ignored, and the programs under test inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):
