@@ -16,7 +16,6 @@ from controlplane.build import build
 from controlplane.needs import missing
 from controlplane.plane import ControlPlane
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it runs in the background with SIGINT ignored, and the programs under test inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
