@@ -6,12 +6,15 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agent import telemetry
+from agent.api.auth import Admit, admit_everybody, admit_nobody
+from agent.api.call import Call
 from agent.api.http import Health
 from agent.api.jobs import Jobs
 from agent.api.server import ApiServer
-from agent.api.service import Service
+from agent.api.service import Handlers, Service
 from agent.board import Board
 from agent.cluster.client import ApiClient
 from agent.cluster.connection import Connection, default_namespace, own_namespace
@@ -24,7 +27,7 @@ from agent.loop.cluster_lane import ClusterLane, ClusterOptions
 from agent.loop.git_lane import GitLane
 from agent.loop.messages import Parts
 from agent.loop.ports import SyncMarker
-from agent.model.errors import UsageError
+from agent.model.errors import NotReadyError, UsageError
 from agent.model.status import RepositoryStatus, Status
 from agent.model.workloads import WorkloadSnapshot
 from agent.settings import Settings
@@ -74,8 +77,8 @@ class Agent:
         self._watcher = WorkloadWatcher(client, settings.cluster.allowed_namespaces, stop)
         self._git, self._cluster, self._engine = self._lanes(settings, client)
         jobs = Jobs(self._git.request, observer=self._metrics)
-        service = Service(Reads(self._board, self._watcher), jobs, version())
-        self._server = ApiServer(service, settings.api, self._health, self._metrics.render, stop)
+        service = Service(Reads(self._board, self._watcher), jobs, self._handlers(), version())
+        self._server = ApiServer(service, settings.api, self._admit(settings), self._health, self._metrics.render, stop)
         self._supervisor = self._threads()
 
     def run(self, grace: float) -> bool:
@@ -115,6 +118,14 @@ class Agent:
         cluster.feed(git.inbox.put)
         return git, cluster, engine
 
+    def _handlers(self) -> Handlers:
+        return Handlers(
+            get_revision=_absent, wait_for_revision=_absent, diff=_absent, export=_absent, get_public_key=_absent
+        )
+
+    def _admit(self, settings: Settings) -> Admit:
+        return admit_everybody if settings.api.auth == "none" else admit_nobody
+
     def _cache_folder(self, settings: Settings) -> Path:
         """Where the mirror lives: the given folder, else one among the temporary files that goes with the agent."""
         try:
@@ -144,6 +155,10 @@ class Agent:
     def _health(self) -> Health:
         """Ready once the workloads have been listed: git may be missing, the API answers all the same."""
         return Health(live=not self._supervisor.crashed, ready=self._watcher.ready())
+
+
+def _absent(_request: object, _call: Call) -> Any:
+    raise NotReadyError("this version of flux-agent cannot do that yet")
 
 
 def _repository(settings: Settings) -> RepositoryStatus:

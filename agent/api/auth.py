@@ -1,34 +1,26 @@
-"""Who may call what: the seam every call of either front passes before it reaches the service."""
+"""Who calls: the seam every call of either front passes before it reaches the service."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from agent.api.call import Call
 from agent.api.errors import UnauthenticatedError
-from agent.model.errors import UsageError
+from agent.model.access import Access, OpenAccess
 
-Authorize = Callable[[Call, str], None]
-"""Lets a call of the method so named pass, or raises a FluxError."""
+TOKEN_HEADER = "x-flux-token"  # noqa: S105 # a header's name
+"""The API server's proxy strips `Authorization`, so the token travels in a header of its own."""
 
-
-def authorizer(mode: str) -> Authorize:
-    """The check for `--auth`.
-
-    Raises:
-        UsageError: There is no such mode.
-    """
-    modes: dict[str, Authorize] = {"none": _let_pass, "token": _refuse}
-    if mode not in modes:
-        raise UsageError(f"there is no --auth={mode}", hint="say --auth=token or --auth=none")
-    return modes[mode]
+Admit = Callable[[str], Access]
+"""Takes the token of a call, empty where there is none; raises UnauthenticatedError where it proves nothing."""
 
 
-def _let_pass(_call: Call, _method: str) -> None:
-    """Whoever reaches the port is trusted."""
+def admit_everybody(_token: str) -> Access:
+    """`--auth=none`: whoever reaches the port is trusted."""
+    return OpenAccess()
 
 
-def _refuse(_call: Call, _method: str) -> None:
+def admit_nobody(_token: str) -> Access:
+    """Refuse every call."""
     raise UnauthenticatedError(
         "this version of flux-agent cannot check who is calling, so it answers nobody",
         hint="--auth=none is the only mode of this version that answers: whoever reaches the agent may then use it",

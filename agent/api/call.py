@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.api.errors import BusyError
+from agent.model.access import Access, OpenAccess
 from agent.model.errors import StoppedError
 
 
@@ -51,6 +52,7 @@ class Call:
         is_active: Whether the caller is still there.
         remaining: Seconds until the caller's deadline; None where they set none.
         header: A request header by its name in lower case; empty where it was not sent.
+        access: Who calls and what they may; every method asks it before it answers.
     """
 
     slots: Slots
@@ -58,6 +60,7 @@ class Call:
     is_active: Callable[[], bool]
     remaining: Callable[[], float | None]
     header: Callable[[str], str]
+    access: Access = field(default_factory=OpenAccess)
 
     def over(self) -> bool:
         """Whether nobody waits for an answer any more, or nobody will give one."""

@@ -22,7 +22,7 @@ from connectrpc.server import ConnectWSGIApplication, EndpointSync
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from agent.api.auth import Authorize
+from agent.api.auth import TOKEN_HEADER, Admit
 from agent.api.call import Call, Slots
 from agent.api.errors import outcome
 from agent.api.methods import METHODS, SERVICE, Method
@@ -43,13 +43,13 @@ class ConnectFront(ConnectWSGIApplication):
 
     Args:
         service: Answers the calls.
-        authorize: Is asked before each.
+        admit: Is asked who calls, before each.
         slots: The room for calls that wait.
         stop: Set when the agent is shutting down.
     """
 
-    def __init__(self, service: Service, authorize: Authorize, slots: Slots, stop: threading.Event) -> None:
-        self._authorize = authorize
+    def __init__(self, service: Service, admit: Admit, slots: Slots, stop: threading.Event) -> None:
+        self._admit = admit
         self._slots = slots
         self._stop = stop
         endpoints = {f"/{SERVICE}/{method.name}": self._endpoint(service, method) for method in METHODS}
@@ -85,9 +85,7 @@ class ConnectFront(ConnectWSGIApplication):
     def _unary(self, function: Callable[[Any, Call], Message], name: str) -> Callable[[Message, _Context], Message]:
         def answer(request: Message, context: _Context) -> Message:
             try:
-                call = self._call(context)
-                self._authorize(call, name)
-                return function(request, call)
+                return function(request, self._call(context))
             except Exception as error:  # the edge: every error becomes a code
                 raise _wire(error, name) from error
 
@@ -98,9 +96,7 @@ class ConnectFront(ConnectWSGIApplication):
     ) -> Callable[[Message, _Context], Iterator[Message]]:
         def answer(request: Message, context: _Context) -> Iterator[Message]:
             try:
-                call = self._call(context)
-                self._authorize(call, name)
-                yield from function(request, call)
+                yield from function(request, self._call(context))
             except Exception as error:  # the edge: every error becomes a code
                 raise _wire(error, name) from error
 
@@ -108,12 +104,14 @@ class ConnectFront(ConnectWSGIApplication):
 
     def _call(self, context: _Context) -> Call:
         is_gone = _IS_GONE.get()
+        headers = context.request_headers
         return Call(
             slots=self._slots,
             stop=self._stop,
             is_active=lambda: not is_gone(),
             remaining=lambda: None if context.timeout_ms is None else context.timeout_ms / 1_000,
-            header=lambda name: context.request_headers.get(name, ""),
+            header=lambda name: headers.get(name, ""),
+            access=self._admit(headers.get(TOKEN_HEADER, "")),
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from agent import telemetry
+from agent.model.access import ForbiddenError
 from agent.model.errors import FluxError, StoppedError, UsageError
 
 MAX_MESSAGE = 2_000
@@ -36,6 +37,7 @@ CODES: Mapping[type[FluxError], str] = MappingProxyType(
         NotFoundError: "NOT_FOUND",
         BusyError: "RESOURCE_EXHAUSTED",
         UnauthenticatedError: "UNAUTHENTICATED",
+        ForbiddenError: "PERMISSION_DENIED",
         StoppedError: "UNAVAILABLE",
         FluxError: "FAILED_PRECONDITION",
     }

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
-from agent.api.auth import Authorize
+from agent.api.auth import TOKEN_HEADER, Admit
 from agent.api.call import Call, Slots
 from agent.api.errors import BusyError, outcome
 from agent.api.listen import Address
@@ -50,15 +50,13 @@ class NativeFront:
 
     Args:
         service: Answers the calls.
-        authorize: Is asked before each call of the contract; health and reflection are open.
+        admit: Is asked who calls, before each call of the contract; health and reflection are open.
         stop: Set when the agent is shutting down.
         is_ready: Whether the agent can serve; what gRPC's health service answers.
     """
 
-    def __init__(
-        self, service: Service, authorize: Authorize, stop: threading.Event, is_ready: Callable[[], bool]
-    ) -> None:
-        self._authorize = authorize
+    def __init__(self, service: Service, admit: Admit, stop: threading.Event, is_ready: Callable[[], bool]) -> None:
+        self._admit = admit
         self._stop = stop
         self._slots = Slots(THREADS // 2)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="api-grpc")
@@ -107,9 +105,7 @@ class NativeFront:
     ) -> Callable[[Message, grpc.ServicerContext], Message]:
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
             try:
-                call = self._call(context)
-                self._authorize(call, name)
-                return function(request, call)
+                return function(request, self._call(context))
             except Exception as error:  # noqa: BLE001 # the edge: every error becomes a code
                 _abort(context, error, name)
 
@@ -120,9 +116,7 @@ class NativeFront:
     ) -> Callable[[Message, grpc.ServicerContext], Iterator[Message]]:
         def answer(request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
             try:
-                call = self._call(context)
-                self._authorize(call, name)
-                yield from function(request, call)
+                yield from function(request, self._call(context))
             except Exception as error:  # noqa: BLE001 # the edge: every error becomes a code
                 _abort(context, error, name)
 
@@ -136,6 +130,7 @@ class NativeFront:
             is_active=context.is_active,
             remaining=context.time_remaining,
             header=lambda name: headers.get(name, ""),
+            access=self._admit(headers.get(TOKEN_HEADER, "")),
         )
 
 

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 
 from agent import telemetry
-from agent.api.auth import authorizer
+from agent.api.auth import Admit
 from agent.api.call import Slots
 from agent.api.connect import ConnectFront
 from agent.api.http import Health, Page, Router, metrics_only, metrics_page, probe
@@ -40,25 +40,26 @@ class ApiServer:
 
     Args:
         service: Answers the calls.
-        settings: Where to listen and whom to trust.
+        settings: Where to listen.
+        admit: Finds out who calls.
         health: How the agent is.
         metrics_body: The metrics in Prometheus' text format.
         stop: Set when the agent is shutting down.
 
     Raises:
-        UsageError: An address or the mode of authentication makes no sense.
+        UsageError: An address makes no sense.
     """
 
     def __init__(
         self,
         service: Service,
         settings: ApiSettings,
+        admit: Admit,
         health: Callable[[], Health],
         metrics_body: Callable[[], bytes],
         stop: threading.Event,
     ) -> None:
         self._settings = settings
-        authorize = authorizer(settings.auth)
         metrics = metrics_page(metrics_body)
         pages: dict[str, Page] = {
             "/healthz": probe(health, lambda state: state.live),
@@ -66,10 +67,10 @@ class ApiServer:
         }
         if not settings.listen_metrics:
             pages["/metrics"] = metrics
-        connect = ConnectFront(service, authorize, Slots(HTTP_THREADS // 2), stop)
+        connect = ConnectFront(service, admit, Slots(HTTP_THREADS // 2), stop)
         self._http = WebServer("api-http", Router(connect.path, connect, pages), HTTP_THREADS, stop)
         self._metrics = WebServer("api-metrics", metrics_only(metrics), _METRICS_THREADS, stop)
-        self._native = NativeFront(service, authorize, stop, lambda: health().ready)
+        self._native = NativeFront(service, admit, stop, lambda: health().ready)
 
     @property
     def http_port(self) -> int:

@@ -7,7 +7,8 @@ fronts find the methods by name: `ListWorkloads` is `list_workloads`.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 from agent.api import convert, views
@@ -35,18 +36,35 @@ class Reads(Protocol):
         """What the cluster runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What answers the methods that have a module of their own."""
+
+    get_revision: Callable[[pb.GetRevisionRequest, Call], pb.GetRevisionResponse]
+    wait_for_revision: Callable[[pb.WaitForRevisionRequest, Call], Iterator[pb.WaitForRevisionResponse]]
+    diff: Callable[[pb.DiffRequest, Call], pb.DiffResponse]
+    export: Callable[[pb.ExportRequest, Call], pb.ExportResponse]
+    get_public_key: Callable[[pb.GetPublicKeyRequest, Call], pb.GetPublicKeyResponse]
+
+
 class Service:
     """The methods of `flux.v1.Flux`.
 
     Args:
         reads: Where the reads come from.
         jobs: Keeps what was asked for.
+        handlers: Answer the methods that have a module of their own.
         version: The agent's version.
     """
 
-    def __init__(self, reads: Reads, jobs: Jobs, version: str) -> None:
+    def __init__(self, reads: Reads, jobs: Jobs, handlers: Handlers, version: str) -> None:
         self._reads = reads
         self._jobs = jobs
+        self.get_revision = handlers.get_revision
+        self.wait_for_revision = handlers.wait_for_revision
+        self.diff = handlers.diff
+        self.export = handlers.export
+        self.get_public_key = handlers.get_public_key
         self._version = version
 
     def version(self, _request: pb.VersionRequest, _call: Call) -> pb.VersionResponse:

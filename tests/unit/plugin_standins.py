@@ -19,7 +19,17 @@ from urllib.parse import parse_qs, urlsplit
 
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
-READS = ("Version", "GetStatus", "GetRepository", "ListWorkloads", "GetJob")
+READS = (
+    "Version",
+    "GetStatus",
+    "GetRepository",
+    "ListWorkloads",
+    "GetJob",
+    "GetRevision",
+    "Diff",
+    "Export",
+    "GetPublicKey",
+)
 
 
 @dataclass

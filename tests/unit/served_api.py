@@ -10,10 +10,12 @@ from dataclasses import dataclass, field, replace
 
 import grpc
 
+from agent.api.auth import admit_everybody, admit_nobody
 from agent.api.http import Health
 from agent.api.jobs import Jobs
 from agent.api.server import ApiServer
-from agent.api.service import Service
+from agent.api.service import Handlers, Service
+from agent.model.errors import NotReadyError
 from agent.model.ids import WorkloadId
 from agent.model.status import RepositoryStatus, Status
 from agent.model.workloads import Container, Rollout, Workload, WorkloadSnapshot
@@ -58,14 +60,25 @@ def many_workloads(number):
     )
 
 
+def absent_handlers(**present):
+    """Handlers that answer nothing, but for those given."""
+
+    def absent(_request, _call):
+        raise NotReadyError("not in this test")
+
+    return Handlers(**(dict.fromkeys(Handlers.__dataclass_fields__, absent) | present))
+
+
 class Served:
     """An agent's API on free ports."""
 
     def __init__(self, settings=LOOPBACK):
         self.reads, self.tickets, self.stop, self.health = Reads(), [], threading.Event(), Health()
         self.jobs = Jobs(self.tickets.append)
-        self.service = Service(self.reads, self.jobs, "1.2.3")
-        self.server = ApiServer(self.service, settings, lambda: self.health, lambda: b"flux_git_ready 1.0\n", self.stop)
+        self.service = Service(self.reads, self.jobs, absent_handlers(), "1.2.3")
+        admit = admit_everybody if settings.auth == "none" else admit_nobody
+        metrics = lambda: b"flux_git_ready 1.0\n"  # noqa: E731
+        self.server = ApiServer(self.service, settings, admit, lambda: self.health, metrics, self.stop)
         self.server.start()
 
     def close(self):

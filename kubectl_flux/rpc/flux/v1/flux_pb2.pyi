@@ -18,11 +18,37 @@ class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_STATE_RUNNING: _ClassVar[JobState]
     JOB_STATE_SUCCEEDED: _ClassVar[JobState]
     JOB_STATE_FAILED: _ClassVar[JobState]
+
+class RevisionStage(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REVISION_STAGE_UNSPECIFIED: _ClassVar[RevisionStage]
+    REVISION_STAGE_UNKNOWN: _ClassVar[RevisionStage]
+    REVISION_STAGE_SEEN: _ClassVar[RevisionStage]
+    REVISION_STAGE_APPLIED: _ClassVar[RevisionStage]
+    REVISION_STAGE_READY: _ClassVar[RevisionStage]
+
+class DiffAction(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    DIFF_ACTION_UNSPECIFIED: _ClassVar[DiffAction]
+    DIFF_ACTION_CREATE: _ClassVar[DiffAction]
+    DIFF_ACTION_UPDATE: _ClassVar[DiffAction]
+    DIFF_ACTION_DELETE: _ClassVar[DiffAction]
+    DIFF_ACTION_HOLD: _ClassVar[DiffAction]
 JOB_STATE_UNSPECIFIED: JobState
 JOB_STATE_QUEUED: JobState
 JOB_STATE_RUNNING: JobState
 JOB_STATE_SUCCEEDED: JobState
 JOB_STATE_FAILED: JobState
+REVISION_STAGE_UNSPECIFIED: RevisionStage
+REVISION_STAGE_UNKNOWN: RevisionStage
+REVISION_STAGE_SEEN: RevisionStage
+REVISION_STAGE_APPLIED: RevisionStage
+REVISION_STAGE_READY: RevisionStage
+DIFF_ACTION_UNSPECIFIED: DiffAction
+DIFF_ACTION_CREATE: DiffAction
+DIFF_ACTION_UPDATE: DiffAction
+DIFF_ACTION_DELETE: DiffAction
+DIFF_ACTION_HOLD: DiffAction
 
 class VersionRequest(_message.Message):
     __slots__ = ()
@@ -69,7 +95,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("repository", "revision_seen", "seen_at", "revision_applied", "revision_marked", "marker_error", "last_sync", "failures", "pending_deletions", "deletions_hash", "notices", "workloads_as_of")
+    __slots__ = ("repository", "revision_seen", "seen_at", "revision_applied", "revision_marked", "marker_error", "last_sync", "failures", "pending_deletions", "deletions_hash", "notices", "workloads_as_of", "restricted", "automation", "scanning", "not_ready")
     REPOSITORY_FIELD_NUMBER: _ClassVar[int]
     REVISION_SEEN_FIELD_NUMBER: _ClassVar[int]
     SEEN_AT_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +108,10 @@ class GetStatusResponse(_message.Message):
     DELETIONS_HASH_FIELD_NUMBER: _ClassVar[int]
     NOTICES_FIELD_NUMBER: _ClassVar[int]
     WORKLOADS_AS_OF_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    AUTOMATION_FIELD_NUMBER: _ClassVar[int]
+    SCANNING_FIELD_NUMBER: _ClassVar[int]
+    NOT_READY_FIELD_NUMBER: _ClassVar[int]
     repository: Repository
     revision_seen: str
     seen_at: _timestamp_pb2.Timestamp
@@ -94,7 +124,19 @@ class GetStatusResponse(_message.Message):
     deletions_hash: str
     notices: _containers.RepeatedScalarFieldContainer[str]
     workloads_as_of: _timestamp_pb2.Timestamp
-    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., revision_seen: _Optional[str] = ..., seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision_applied: _Optional[str] = ..., revision_marked: _Optional[str] = ..., marker_error: _Optional[str] = ..., last_sync: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., workloads_as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    restricted: bool
+    automation: Feature
+    scanning: Feature
+    not_ready: str
+    def __init__(self, repository: _Optional[_Union[Repository, _Mapping]] = ..., revision_seen: _Optional[str] = ..., seen_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision_applied: _Optional[str] = ..., revision_marked: _Optional[str] = ..., marker_error: _Optional[str] = ..., last_sync: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ..., workloads_as_of: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., restricted: _Optional[bool] = ..., automation: _Optional[_Union[Feature, _Mapping]] = ..., scanning: _Optional[_Union[Feature, _Mapping]] = ..., not_ready: _Optional[str] = ...) -> None: ...
+
+class Feature(_message.Message):
+    __slots__ = ("enabled", "reason")
+    ENABLED_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    enabled: bool
+    reason: str
+    def __init__(self, enabled: _Optional[bool] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class SyncSummary(_message.Message):
     __slots__ = ("revision", "started_at", "duration", "objects", "applied", "unchanged", "ignored", "deleted", "failed", "remaining", "error")
@@ -147,22 +189,30 @@ class PendingDeletion(_message.Message):
     def __init__(self, object: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class ListWorkloadsRequest(_message.Message):
-    __slots__ = ("namespace", "page_size", "page_token")
+    __slots__ = ("namespace", "page_size", "page_token", "after_version", "wait")
     NAMESPACE_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    AFTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
     namespace: str
     page_size: int
     page_token: str
-    def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+    after_version: int
+    wait: _duration_pb2.Duration
+    def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., after_version: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
 
 class ListWorkloadsResponse(_message.Message):
-    __slots__ = ("workloads", "next_page_token")
+    __slots__ = ("workloads", "next_page_token", "version", "restricted")
     WORKLOADS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
     workloads: _containers.RepeatedCompositeFieldContainer[Workload]
     next_page_token: str
-    def __init__(self, workloads: _Optional[_Iterable[_Union[Workload, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+    version: int
+    restricted: bool
+    def __init__(self, workloads: _Optional[_Iterable[_Union[Workload, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., version: _Optional[int] = ..., restricted: _Optional[bool] = ...) -> None: ...
 
 class Workload(_message.Message):
     __slots__ = ("id", "containers", "read_only", "status", "rollout", "sync_error", "antecedent", "labels", "automated", "locked", "ignore", "policies")
@@ -311,3 +361,157 @@ class SyncJob(_message.Message):
     marker_error: str
     notices: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, url: _Optional[str] = ..., branch: _Optional[str] = ..., revision: _Optional[str] = ..., summary: _Optional[_Union[SyncSummary, _Mapping]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending_deletions: _Optional[_Iterable[_Union[PendingDeletion, _Mapping]]] = ..., deletions_hash: _Optional[str] = ..., marker_error: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class GetRevisionRequest(_message.Message):
+    __slots__ = ("ref", "after_version", "wait")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    AFTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    after_version: int
+    wait: _duration_pb2.Duration
+    def __init__(self, ref: _Optional[str] = ..., after_version: _Optional[int] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class GetRevisionResponse(_message.Message):
+    __slots__ = ("progress",)
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    progress: RevisionProgress
+    def __init__(self, progress: _Optional[_Union[RevisionProgress, _Mapping]] = ...) -> None: ...
+
+class WaitForRevisionRequest(_message.Message):
+    __slots__ = ("ref",)
+    REF_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    def __init__(self, ref: _Optional[str] = ...) -> None: ...
+
+class WaitForRevisionResponse(_message.Message):
+    __slots__ = ("progress",)
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    progress: RevisionProgress
+    def __init__(self, progress: _Optional[_Union[RevisionProgress, _Mapping]] = ...) -> None: ...
+
+class RevisionProgress(_message.Message):
+    __slots__ = ("ref", "revision", "version", "stage", "failures", "pending", "workloads", "error", "restricted")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    STAGE_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    PENDING_FIELD_NUMBER: _ClassVar[int]
+    WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    revision: str
+    version: int
+    stage: RevisionStage
+    failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    pending: _containers.RepeatedCompositeFieldContainer[PendingRollout]
+    workloads: int
+    error: str
+    restricted: bool
+    def __init__(self, ref: _Optional[str] = ..., revision: _Optional[str] = ..., version: _Optional[int] = ..., stage: _Optional[_Union[RevisionStage, str]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., pending: _Optional[_Iterable[_Union[PendingRollout, _Mapping]]] = ..., workloads: _Optional[int] = ..., error: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+
+class PendingRollout(_message.Message):
+    __slots__ = ("workload", "status", "rollout")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    status: str
+    rollout: Rollout
+    def __init__(self, workload: _Optional[str] = ..., status: _Optional[str] = ..., rollout: _Optional[_Union[Rollout, _Mapping]] = ...) -> None: ...
+
+class DiffRequest(_message.Message):
+    __slots__ = ("ref", "page_size", "page_token")
+    REF_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    ref: str
+    page_size: int
+    page_token: str
+    def __init__(self, ref: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class DiffResponse(_message.Message):
+    __slots__ = ("revision", "objects", "failures", "next_page_token", "restricted")
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    revision: str
+    objects: _containers.RepeatedCompositeFieldContainer[ObjectDiff]
+    failures: _containers.RepeatedCompositeFieldContainer[Failure]
+    next_page_token: str
+    restricted: bool
+    def __init__(self, revision: _Optional[str] = ..., objects: _Optional[_Iterable[_Union[ObjectDiff, _Mapping]]] = ..., failures: _Optional[_Iterable[_Union[Failure, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+
+class ObjectDiff(_message.Message):
+    __slots__ = ("object", "api_version", "kind", "namespace", "name", "action", "live", "planned", "path", "reason")
+    OBJECT_FIELD_NUMBER: _ClassVar[int]
+    API_VERSION_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    object: str
+    api_version: str
+    kind: str
+    namespace: str
+    name: str
+    action: DiffAction
+    live: str
+    planned: str
+    path: str
+    reason: str
+    def __init__(self, object: _Optional[str] = ..., api_version: _Optional[str] = ..., kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., action: _Optional[_Union[DiffAction, str]] = ..., live: _Optional[str] = ..., planned: _Optional[str] = ..., path: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ExportRequest(_message.Message):
+    __slots__ = ("namespace", "page_size", "page_token")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    page_size: int
+    page_token: str
+    def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ExportResponse(_message.Message):
+    __slots__ = ("objects", "next_page_token", "restricted")
+    OBJECTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    objects: _containers.RepeatedCompositeFieldContainer[ExportedObject]
+    next_page_token: str
+    restricted: bool
+    def __init__(self, objects: _Optional[_Iterable[_Union[ExportedObject, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+
+class ExportedObject(_message.Message):
+    __slots__ = ("kind", "namespace", "name", "yaml")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    namespace: str
+    name: str
+    yaml: str
+    def __init__(self, kind: _Optional[str] = ..., namespace: _Optional[str] = ..., name: _Optional[str] = ..., yaml: _Optional[str] = ...) -> None: ...
+
+class GetPublicKeyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPublicKeyResponse(_message.Message):
+    __slots__ = ("key", "fingerprint", "randomart")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    FINGERPRINT_FIELD_NUMBER: _ClassVar[int]
+    RANDOMART_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    fingerprint: str
+    randomart: str
+    def __init__(self, key: _Optional[str] = ..., fingerprint: _Optional[str] = ..., randomart: _Optional[str] = ...) -> None: ...

@@ -55,6 +55,31 @@ class FluxStub:
                 request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListWorkloadsRequest.SerializeToString,
                 response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListWorkloadsResponse.FromString,
                 _registered_method=True)
+        self.GetRevision = channel.unary_unary(
+                '/flux.v1.Flux/GetRevision',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetRevisionRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetRevisionResponse.FromString,
+                _registered_method=True)
+        self.WaitForRevision = channel.unary_stream(
+                '/flux.v1.Flux/WaitForRevision',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.WaitForRevisionRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.WaitForRevisionResponse.FromString,
+                _registered_method=True)
+        self.Diff = channel.unary_unary(
+                '/flux.v1.Flux/Diff',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.DiffRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.DiffResponse.FromString,
+                _registered_method=True)
+        self.Export = channel.unary_unary(
+                '/flux.v1.Flux/Export',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.GetPublicKey = channel.unary_unary(
+                '/flux.v1.Flux/GetPublicKey',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyResponse.FromString,
+                _registered_method=True)
         self.Sync = channel.unary_unary(
                 '/flux.v1.Flux/Sync',
                 request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncRequest.SerializeToString,
@@ -104,6 +129,43 @@ class FluxServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRevision(self, request, context):
+        """GetRevision tells how far a commit has come: seen, applied, rolled out. With `after_version` it is a long poll, as
+        GetJob is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WaitForRevision(self, request, context):
+        """WaitForRevision streams every change of how far a commit has come, until it is rolled out or can come no further.
+        A message without a change arrives every 15 seconds.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Diff(self, request, context):
+        """Diff tells what a sync of a revision would change in the cluster, from a dry run of the API server.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Export(self, request, context):
+        """Export gives the workloads that run as manifests that can be kept in git.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPublicKey(self, request, context):
+        """GetPublicKey tells the public half of the deploy key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Sync(self, request, context):
         """Sync fetches the repository and brings the cluster to it, as a job.
         """
@@ -148,6 +210,31 @@ def add_FluxServicer_to_server(servicer, server):
                     servicer.ListWorkloads,
                     request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListWorkloadsRequest.FromString,
                     response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListWorkloadsResponse.SerializeToString,
+            ),
+            'GetRevision': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRevision,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetRevisionRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetRevisionResponse.SerializeToString,
+            ),
+            'WaitForRevision': grpc.unary_stream_rpc_method_handler(
+                    servicer.WaitForRevision,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.WaitForRevisionRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.WaitForRevisionResponse.SerializeToString,
+            ),
+            'Diff': grpc.unary_unary_rpc_method_handler(
+                    servicer.Diff,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.DiffRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.DiffResponse.SerializeToString,
+            ),
+            'Export': grpc.unary_unary_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportResponse.SerializeToString,
+            ),
+            'GetPublicKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPublicKey,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyResponse.SerializeToString,
             ),
             'Sync': grpc.unary_unary_rpc_method_handler(
                     servicer.Sync,
@@ -274,6 +361,141 @@ class Flux:
             '/flux.v1.Flux/ListWorkloads',
             kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListWorkloadsRequest.SerializeToString,
             kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListWorkloadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRevision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/GetRevision',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetRevisionRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetRevisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WaitForRevision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/flux.v1.Flux/WaitForRevision',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.WaitForRevisionRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.WaitForRevisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Diff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/Diff',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.DiffRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.DiffResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/Export',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPublicKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/GetPublicKey',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,
