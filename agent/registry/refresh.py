@@ -1,8 +1,8 @@
 """What is due: which repositories to list and which tags to look at, in which order. Pure.
 
-The rhythm is Flux v1's. Tags are listed every five minutes. A tag that is needed is looked at an hour after it was first
-seen, then after twice as long whenever it has not moved and after half as long when it has, between five minutes and
-seven days. What was never looked at comes before what is due again, what somebody waits for before everything.
+The rhythm is Flux v1's. Tags are listed every five minutes. A tag that is needed is looked at again an hour after the
+first time, then after twice as long whenever it has not moved and after half as long when it has, between five minutes
+and seven days. What was never looked at comes before what is due again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def next_listing(state: RepositoryState | None) -> float:
     if state is None or not (state.listed_at or state.failed_at):
         return 0.0
     if state.failures:
-        return state.failed_at + min(RETRY_AFTER * 2 ** min(state.failures - 1, 20), MAX_RETRY)
+        return state.failed_at + min(RETRY_AFTER * 2.0 ** min(state.failures - 1, 20), MAX_RETRY)
     return state.listed_at + LIST_EVERY
 
 
