@@ -110,7 +110,10 @@ class Image:
         created: When it was built, in Unix seconds; None where that is not known.
         labelled: When its labels say it was built (`org.opencontainers.image.created`, else
             `org.label-schema.build-date`); None where they do not.
-        error: Why it could not be looked at; empty where it could, or was not yet.
+        error: Why it could not be looked at, or what is odd about it; empty where all is well, or it was not yet.
+        image_id: The digest of its configuration; empty where that is not known.
+        labels: Its labels about build times.
+        fetched_at: When it was last looked at, in Unix seconds; 0 where it never was.
     """
 
     tag: str
@@ -118,6 +121,9 @@ class Image:
     created: float | None = None
     labelled: float | None = None
     error: str = ""
+    image_id: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fetched_at: float = 0.0
 
     def built(self, *, by_label: bool) -> float | None:
         """When it was built; by its label where those count for this repository and it has one."""

@@ -8,9 +8,8 @@ and seven days. What was never looked at comes before what is due again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from agent.model.images import Reference
 from agent.registry.records import RepositoryState, TagState
 
 LIST_EVERY = 300.0
@@ -22,21 +21,6 @@ RETRY_AFTER = 60.0
 MAX_RETRY = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is wanted of one repository.
-
-    Attributes:
-        image: Any reference of the repository.
-        tags: Tags whose build time is needed, besides those that `every` covers.
-        every: Whether the build time of every tag is needed.
-    """
-
-    image: Reference
-    tags: frozenset[str] = frozenset()
-    every: bool = False
-
-
 def next_listing(state: RepositoryState | None) -> float:
     """When a repository's tags are to be listed next, in Unix seconds; 0 for at once."""
     if state is None or not (state.listed_at or state.failed_at):
@@ -44,6 +28,15 @@ def next_listing(state: RepositoryState | None) -> float:
     if state.failures:
         return state.failed_at + min(RETRY_AFTER * 2.0 ** min(state.failures - 1, 20), MAX_RETRY)
     return state.listed_at + LIST_EVERY
+
+
+def next_due(state: RepositoryState | None, wanted: Iterable[str]) -> float:
+    """When a repository or one of the wanted tags is due, in Unix seconds; 0 for at once."""
+    listing = next_listing(state)
+    if state is None or state.error:
+        return listing
+    looks = (state.tags[tag] for tag in wanted if tag in state.tags)
+    return min([listing, *(look.checked_at + look.refresh if look.checked_at else 0.0 for look in looks)])
 
 
 def due_tags(state: RepositoryState, wanted: Iterable[str], now: float) -> tuple[str, ...]:

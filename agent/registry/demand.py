@@ -1,0 +1,103 @@
+"""Which repositories are wanted, with whose rights, and of which tags the build time counts. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from agent.model.errors import UsageError
+from agent.model.globs import matches_image
+from agent.model.ids import WorkloadId
+from agent.model.images import Reference
+from agent.model.patterns import EVERYTHING, Pattern
+from agent.model.policies import is_on
+from agent.model.workloads import Container, Workload
+from agent.registry.records import PullScope
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which images are scanned at all, by globs: exclude beats include, and none included means all."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def reason_against(self, image: Reference) -> str:
+        """Why this image is not scanned; empty where it is."""
+        if matches_image(self.exclude, image):
+            return "excluded by --registry-exclude-image"
+        if self.include and not matches_image(self.include, image):
+            return "not included by --registry-include-image"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is wanted of one repository.
+
+    Attributes:
+        image: A reference of it.
+        scopes: Whose rights to pull count.
+        patterns: Filters that order by build time and whose newest tag is wanted: all tags they let through are looked
+            at.
+    """
+
+    image: Reference
+    scopes: tuple[PullScope, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+
+    def tags(self, all_tags: Iterable[str]) -> tuple[str, ...]:
+        """Those of the tags whose build time counts."""
+        if not self.patterns:
+            return ()
+        return tuple(tag for tag in all_tags if any(pattern.matches(tag) for pattern in self.patterns))
+
+
+def demands(
+    workloads: Iterable[Workload], policies: Mapping[WorkloadId, Mapping[str, str]], selection: Selection
+) -> dict[str, Demand]:
+    """What the workloads of the cluster want, by canonical name; what cannot be read wants nothing."""
+    images: dict[str, Reference] = {}
+    scopes: dict[str, dict[PullScope, None]] = {}
+    patterns: dict[str, dict[Pattern, None]] = {}
+    for workload in workloads:
+        for container in workload.containers:
+            image = reference_of(container)
+            if image is None or selection.reason_against(image):
+                continue
+            name = image.canonical_name
+            images.setdefault(name, image)
+            scope = PullScope(workload.id.namespace, workload.pull_secrets, workload.service_account)
+            scopes.setdefault(name, {})[scope] = None
+            wanted = _ordered_by_time(container, policies.get(workload.id, {}))
+            patterns.setdefault(name, {}).update({wanted: None} if wanted else {})
+    return {name: Demand(image, tuple(scopes[name]), tuple(patterns[name])) for name, image in images.items()}
+
+
+def reference_of(container: Container) -> Reference | None:
+    """A container's image; None where it is none that can be read."""
+    try:
+        return Reference.parse(container.image)
+    except UsageError:
+        return None
+
+
+def pattern_of(container: str, policies: Mapping[str, str]) -> Pattern:
+    """The filter of a container; everything where it has none.
+
+    Raises:
+        UsageError: It has one that cannot be read.
+    """
+    text = policies.get(f"tag.{container}")
+    return Pattern.parse(text) if text else EVERYTHING
+
+
+def _ordered_by_time(container: Container, policies: Mapping[str, str]) -> Pattern | None:
+    """The filter of an automated container whose newest tag is known only by build times."""
+    if not is_on(policies, "automated"):
+        return None
+    try:
+        pattern = pattern_of(container.name, policies)
+    except UsageError:
+        return None
+    return pattern if pattern.order == "build time" else None

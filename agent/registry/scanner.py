@@ -1,0 +1,246 @@
+"""The scanner: keeps what is known of images current, and looks at once at what somebody waits for.
+
+One thread decides what is due and hands repositories to workers. A repository is one worker's at a time, a host is a
+few workers' at most, so that one that is slow or failing delays nobody else. Everything that goes wrong ends in the
+state of the repository or tag it went wrong with.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from agent.model.errors import StoppedError
+from agent.model.images import Reference
+from agent.registry import refresh
+from agent.registry.demand import Demand
+from agent.registry.errors import Cause, RegistryError
+from agent.registry.limits import Limits
+from agent.registry.records import Credential, Keyring, Registry, RepositoryState, TagState
+from agent.registry.store import ImageStore
+
+WORKERS = 12
+WORKERS_OF_A_HOST = 4
+TICK = 1.0
+"""Seconds between two looks at what is due, where nothing wakes the scanner earlier."""
+SAVE_EVERY = 200
+"""Tags after which a long scan is saved."""
+
+
+class Demands(Protocol):
+    """Says what is wanted."""
+
+    def __call__(self) -> Mapping[str, Demand]:
+        """What is wanted of each repository, by canonical name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the scanner works with.
+
+    Attributes:
+        registry: Asks registries.
+        keyring: Knows what they may be asked with.
+        store: Keeps what they said.
+        limits: How fast they may be asked.
+        stop: Set when the agent is shutting down.
+        observe: Is told of each finished scan: seconds, and whether it succeeded.
+        clock: The time in Unix seconds.
+    """
+
+    registry: Registry
+    keyring: Keyring
+    store: ImageStore
+    limits: Limits
+    stop: threading.Event
+    observe: Callable[[float, bool], None] = lambda _seconds, _success: None
+    clock: Callable[[], float] = time.time
+
+
+class Scanner:
+    """Scans by the clock and on demand."""
+
+    def __init__(self, parts: Parts, wanted: Demands) -> None:
+        self._parts = parts
+        self._wanted = wanted
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="scan")
+        self._condition = threading.Condition()
+        self._busy: dict[str, str] = {}
+        self._asked: dict[str, tuple[Demand, set[str]]] = {}
+        self._due: dict[str, tuple[RepositoryState | None, Demand, float]] = {}
+        self._woken = False
+
+    def run(self) -> None:
+        """The scanner's loop, until the stop event is set."""
+        while not self._parts.stop.is_set():
+            demands = self._wanted()
+            self._parts.store.keep_only(demands)
+            self._start_due(demands)
+            with self._condition:
+                if not self._woken:
+                    self._condition.wait(TICK)
+                self._woken = False
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def wake(self) -> None:
+        """Look at once at what is due: something is wanted that was not, or the agent stops."""
+        with self._condition:
+            self._woken = True
+            self._condition.notify_all()
+
+    def ask(self, wishes: Iterable[tuple[Demand, frozenset[str]]]) -> None:
+        """Look at these tags of these repositories as soon as may be, and do not wait for it."""
+        with self._condition:
+            for demand, tags in wishes:
+                name = demand.image.canonical_name
+                self._asked.setdefault(name, (demand, set()))[1].update(tags)
+            self._woken = True
+            self._condition.notify_all()
+
+    def wait(self, names: Iterable[str], patience: float, over: Callable[[], bool]) -> None:
+        """Wait until nothing of these repositories is asked for or under way any more."""
+        end, wanted = time.monotonic() + patience, set(names)
+        with self._condition:
+            while wanted & (self._asked.keys() | self._busy.keys()):
+                left = end - time.monotonic()
+                if left <= 0 or over() or self._parts.stop.is_set():
+                    return
+                self._condition.wait(min(left, 0.25))
+
+    def _start_due(self, demands: Mapping[str, Demand]) -> None:
+        """Hand out what is due: what somebody asked for first, then what was never scanned, then the oldest."""
+        now = self._parts.clock()
+        with self._condition:
+            asked = list(self._asked)
+        self._due = {name: known for name, known in self._due.items() if name in demands}
+        due = sorted((at, name) for name, demand in demands.items() if (at := self._due_at(name, demand)) <= now)
+        for name in dict.fromkeys((*asked, *(name for _, name in due))):
+            self._start(name, demands.get(name))
+
+    def _due_at(self, name: str, demand: Demand) -> float:
+        """When a repository is due, worked out once for each of its states."""
+        state, known = self._parts.store.state(name), self._due.get(name)
+        if known is None or known[0] is not state or known[1] != demand:
+            known = (state, demand, refresh.next_due(state, demand.tags(state.tags) if state else ()))
+            self._due[name] = known
+        return known[2]
+
+    def _start(self, name: str, demand: Demand | None) -> None:
+        with self._condition:
+            asked = self._asked.get(name)
+            demand = demand or (asked[0] if asked else None)
+            if demand is None or name in self._busy:
+                return
+            host = demand.image.host
+            if sum(other == host for other in self._busy.values()) >= WORKERS_OF_A_HOST:
+                return
+            if len(self._busy) >= WORKERS or self._parts.limits.of(host).state().paused_for:
+                return
+            self._asked.pop(name, None)
+            self._busy[name] = host
+        task = self._pool.submit(self._scan, demand, frozenset(asked[1] if asked else ()))
+        task.add_done_callback(lambda done: self._finished(name, done))
+
+    def _finished(self, name: str, task: Future[None]) -> None:
+        with self._condition:
+            self._busy.pop(name, None)
+            self._woken = True
+            self._condition.notify_all()
+        if not task.cancelled():
+            task.exception()
+
+    def _scan(self, demand: Demand, asked: frozenset[str]) -> None:
+        started, success = time.monotonic(), False
+        try:
+            success = _Scan(self._parts, demand).run(asked)
+        except StoppedError:
+            return
+        finally:
+            self._parts.observe(time.monotonic() - started, success)
+
+
+class _Scan:
+    """One repository, scanned once."""
+
+    def __init__(self, parts: Parts, demand: Demand) -> None:
+        self._parts = parts
+        self._demand = demand
+        self._name = demand.image.canonical_name
+        self._complaint = False
+
+    def run(self, asked: frozenset[str]) -> bool:
+        """List the tags where that is due, then look at those that are; whether all went well."""
+        store, clock = self._parts.store, self._parts.clock
+        state = store.state(self._name)
+        if refresh.next_listing(state) <= clock():
+            state = self._list(state)
+        if state is None or (state.error and not state.tags):
+            return False
+        wanted = dict.fromkeys((*(tag for tag in state.tags if tag in asked), *self._demand.tags(state.tags)))
+        due = [tag for tag in wanted if tag in asked and not state.tags[tag].checked_at]
+        due += [tag for tag in refresh.due_tags(state, wanted, clock()) if tag not in due]
+        fine = self._look_at_all(state, due) if due else not state.error
+        if fine and not self._complaint:
+            self._parts.limits.of(self._demand.image.host).recover()
+        return fine
+
+    def _list(self, before: RepositoryState | None) -> RepositoryState:
+        parts, trouble = self._parts, None
+        for credential in self._credentials(before):
+            try:
+                tags = parts.registry.tags(self._demand.image, credential)
+            except RegistryError as error:
+                trouble = trouble or error
+                if error.cause is not Cause.UNAUTHORIZED:
+                    trouble = error
+                    break
+            else:
+                state = refresh.listed(before, self._name, tags, parts.clock())
+                state = replace(state, credential=credential.name if credential else "")
+                parts.store.put(state)
+                return state
+        state = refresh.listing_failed(before, self._name, str(trouble), parts.clock())
+        parts.store.put(state)
+        return state
+
+    def _credentials(self, state: RepositoryState | None) -> tuple[Credential | None, ...]:
+        """What to try: what worked before comes first, no credential at all comes last."""
+        known = self._parts.keyring.credentials(self._demand.image, self._demand.scopes)
+        if state is None or not state.listed_at:
+            return (*known, None)
+        first = [each for each in known if each.name == state.credential]
+        if not first and not state.credential:
+            return (None, *known)
+        return (*first, *(each for each in known if each not in first), None)
+
+    def _look_at_all(self, state: RepositoryState, due: list[str]) -> bool:
+        """Look at these tags; a host that asks for a pause ends it, the rest stays due."""
+        credential, tags, fine = self._credentials(state)[0], dict(state.tags), True
+        for number, tag in enumerate(due, start=1):
+            if self._parts.stop.is_set():
+                break
+            try:
+                tags[tag] = self._look(tag, tags[tag], credential)
+            except RegistryError as error:
+                fine = False
+                if error.cause is Cause.BUSY:
+                    self._complaint = True
+                    break
+                tags[tag] = refresh.look_failed(tags[tag], str(error), self._parts.clock())
+            if number % SAVE_EVERY == 0:
+                self._parts.store.put(replace(state, tags=dict(tags)))
+        self._parts.store.put(replace(state, tags=tags))
+        return fine
+
+    def _look(self, tag: str, before: TagState, credential: Credential | None) -> TagState:
+        """One HEAD; the manifest only where its digest was never seen."""
+        image = Reference(self._demand.image.name, tag)
+        digest = self._parts.registry.digest(image, credential)
+        if not self._parts.store.knows_manifest(self._name, digest):
+            manifest = self._parts.registry.manifest(image.with_tag(tag, digest), credential)
+            self._parts.store.put_manifest(self._name, manifest)
+        return refresh.looked_at(before, digest, self._parts.clock())
