@@ -1,0 +1,1 @@
+"""Releases: which image a workload should run, and how git is changed to say so."""
