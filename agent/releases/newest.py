@@ -42,7 +42,7 @@ def choose(images: Sequence[Image], current: Reference, pattern: Pattern, *, by_
     if not matching:
         return Choice(None, update=False, reason=f"no tag fits {pattern}")
     picked = matching[0]
-    if pattern.order == "build time" and (doubt := _doubt(matching, images, current, by_label=by_label)):
+    if pattern.order == "build time" and (doubt := _doubt(matching, images, current, pattern, by_label=by_label)):
         return Choice(picked if picked.built(by_label=by_label) is not None else None, update=False, reason=doubt)
     if picked.tag == current.tag:
         return Choice(picked, update=False, reason="it runs the newest image that fits")
@@ -54,7 +54,9 @@ def choose(images: Sequence[Image], current: Reference, pattern: Pattern, *, by_
     return Choice(picked, update=True, reason=why)
 
 
-def _doubt(matching: Sequence[Image], images: Sequence[Image], current: Reference, *, by_label: bool) -> str:
+def _doubt(
+    matching: Sequence[Image], images: Sequence[Image], current: Reference, pattern: Pattern, *, by_label: bool
+) -> str:
     """Why the newest by build time cannot be told; empty where it can."""
     unseen = [image.tag for image in matching if not image.digest and not image.error]
     if unseen:
