@@ -37,9 +37,9 @@ proto: $(STAMP)
 bench: prepare
 	$(BIN)/python bench/run.py $(BENCH)
 
-dist: $(STAMP)
-	rm -rf dist
-	$(BIN)/hatchling build -d dist
+# The wheel, this machine's archive of the plugin that needs no Python, and krew's manifest of it.
+dist: prepare
+	$(BIN)/python scripts/dist.py dist
 
 # Newer versions of what pyproject.toml allows.
 lock: $(STAMP)
@@ -50,6 +50,7 @@ lock: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m agent.flags > docs/flags.md
 	$(BIN)/python -m kubectl_flux.reference > docs/commands.md
+	$(BIN)/python -m kubectl_flux.install deploy
 
 clean:
 	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

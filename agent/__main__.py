@@ -1,6 +1,7 @@
 """`flux-agent`: parse the flags, build the settings, run, return the exit code.
 
-Exit codes: 0 after SIGTERM or SIGINT, 1 when a thread crashed or did not end in time, 2 for wrong usage.
+Exit codes: 0 after SIGTERM or SIGINT, 1 when a thread crashed or did not end in time, 2 for wrong usage and where the
+agent's libraries are not installed.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def _run(settings: Settings) -> int:
         from agent.wiring import Agent  # noqa: PLC0415
     except ModuleNotFoundError as error:
         sys.stderr.write(f"Error: {error}\nThe agent's libraries are an extra: pip install 'kubectl-flux[agent]'\n")
-        return 1
+        return 2
     telemetry.configure(settings.log_format)
     log = telemetry.logger("agent")
     stop = threading.Event()

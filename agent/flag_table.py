@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from agent.features import AUTOMATION_LATER, SCANNING_LATER
 from agent.flag_checks import (
     Check,
     address,
@@ -84,14 +85,14 @@ def _deprecated(name: str, kind: Kind, meaning: str, replacement: str) -> Flag:
     return Flag(name, kind, meaning, status="deprecated", replacement=replacement)
 
 
-_AUTOMATION = "image automation comes in a later release"
+_AUTOMATION = AUTOMATION_LATER
 _CACHE = "the shared cache comes in a later release"
 _COMMITS = "commits by the agent come in a later release"
 _DECRYPTION = "decryption comes in a later release, encrypted files are read as they are until then"
 _GENERATION = "manifest generation comes in a later release"
 _HOSTED = "the hosted service it belonged to is gone"
 _KEYS = "generating deploy keys comes in a later release"
-_SCANNING = "registry scanning comes in a later release"
+_SCANNING = SCANNING_LATER
 _SIGNING = "signing comes in a later release"
 _VERIFYING = "verification comes in a later release, commits are applied unverified until then"
 
@@ -135,6 +136,7 @@ _LISTENING = _group(
         target="api.auth",
         check=one_of("token", "none"),
     ),
+    Flag("auth-audience", "strings", "token audiences, if not flux:NAMESPACE/flux", (), target="api.auth_audiences"),
 )
 
 _GIT = _group(

@@ -54,12 +54,16 @@ class ClusterSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Where the agent listens, as `host:port` with an empty host for all; `auth` is `token` or `none`."""
+    """Where the agent listens, as `host:port` with an empty host for all; `auth` is `token` or `none`.
+
+    `auth_audiences` are those of the tokens that are taken; none stands for the agent's own.
+    """
 
     listen: str = ":3030"
     listen_grpc: str = ":3032"
     listen_metrics: str = ""
     auth: str = "token"
+    auth_audiences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

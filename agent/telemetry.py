@@ -123,6 +123,7 @@ def timed(observe: Callable[[float, bool], None], clock: Callable[[], float] = t
 
 
 _SYNC_BUCKETS = (0.5, 5, 10, 20, 30, 40, 50, 60, 75, 90, 120, 240)
+_CALL_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _JOB_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120)
 
 
@@ -148,6 +149,22 @@ class Metrics:
         self._queued = self._gauge("flux_daemon_queue_length_count", "Jobs that wait to be begun.")
         self._manifests = self._gauge("flux_daemon_sync_manifests", "Objects of the last sync.", "success")
         self._ready = self._gauge("flux_git_ready", "Whether the git repository can be used: 1 or 0.")
+        self._calls = prometheus_client.Histogram(
+            "flux_api_request_duration_seconds",
+            "Duration of calls of the API, checking the caller included; streams and long polls are not among them.",
+            ["method", "code"],
+            buckets=_CALL_BUCKETS,
+            registry=self._registry,
+        )
+        self._waits = self._counter(
+            "flux_api_waits", "Streams and long polls of the API that have ended.", "method", "code"
+        )
+        self._reviews = self._counter(
+            "flux_api_reviews",
+            "What the API server was asked about callers, by kind (token, access), and what was remembered of that.",
+            "kind",
+            "source",
+        )
 
     def observe_sync(self, seconds: float, success: bool) -> None:  # noqa: FBT001 # the shape `timed` calls
         """Count a sync, also one that had nothing to do.
@@ -178,6 +195,18 @@ class Metrics:
         """Tell whether the repository can be used."""
         self._ready.set(ready)
 
+    def observe_call(self, method: str, code: str, seconds: float, *, waited: bool) -> None:
+        """Count a call; one that waited is not measured, because its caller chose how long it took."""
+        if waited:
+            self._waits.labels(method=method, code=code).inc()
+        else:
+            self._calls.labels(method=method, code=code).observe(seconds)
+
+    def observe_reviews(self, kind: str, *, asked: int, remembered: int) -> None:
+        """Count answers about a `token` or an `access`: those asked of the API server, and those remembered."""
+        self._reviews.labels(kind=kind, source="asked").inc(asked)
+        self._reviews.labels(kind=kind, source="remembered").inc(remembered)
+
     def render(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""
         return prometheus_client.generate_latest(self._registry)
@@ -186,6 +215,9 @@ class Metrics:
         return prometheus_client.Histogram(
             f"flux_daemon_{name}", text, ["success"], buckets=buckets, registry=self._registry
         )
+
+    def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
+        return prometheus_client.Counter(name, text, labels, registry=self._registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> prometheus_client.Gauge:
         return prometheus_client.Gauge(name, text, labels, registry=self._registry)

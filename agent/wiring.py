@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import telemetry
-from agent.api.auth import Admit, admit_everybody, admit_nobody
+from agent import features, telemetry
+from agent.api.auth import Guard, admit_everybody
 from agent.api.call import Call
+from agent.api.diff import Diffs, Sources
+from agent.api.export import Exports
 from agent.api.http import Health
 from agent.api.jobs import Jobs
-from agent.api.server import ApiServer
+from agent.api.keys import IDENTITY_PATH, PublicKeys, identity_page
+from agent.api.notify import NOTIFY_PATH, notify_hook
+from agent.api.revisions import Revisions
+from agent.api.selfcheck import SelfCheck
+from agent.api.server import ApiServer, Beside
 from agent.api.service import Handlers, Service
+from agent.api.tokens import Wanted
 from agent.board import Board
+from agent.changes import Changes
+from agent.cluster.access import Reviewer
 from agent.cluster.client import ApiClient
 from agent.cluster.connection import Connection, default_namespace, own_namespace
+from agent.cluster.export import Exporter
 from agent.cluster.secrets import SecretMarker
 from agent.cluster.workloads import WorkloadWatcher
+from agent.git.history import History
+from agent.git.keys import DeployKey
 from agent.git.mirror import Mirror
 from agent.git.state import TagMarker
 from agent.git.url import redacted, v1_form
@@ -27,7 +40,9 @@ from agent.loop.cluster_lane import ClusterLane, ClusterOptions
 from agent.loop.git_lane import GitLane
 from agent.loop.messages import Parts
 from agent.loop.ports import SyncMarker
+from agent.manifests.load import ManifestLoader
 from agent.model.errors import NotReadyError, UsageError
+from agent.model.resources import Loaded
 from agent.model.status import RepositoryStatus, Status
 from agent.model.workloads import WorkloadSnapshot
 from agent.settings import Settings
@@ -35,6 +50,7 @@ from agent.supervisor import Supervisor
 from agent.sync.desired import Scope
 from agent.sync.engine import SyncEngine
 from agent.sync.marks import marker, v1_salt
+from agent.sync.preview import Preview
 from agent.version import version
 
 SOURCE = "default"
@@ -43,10 +59,11 @@ SOURCE = "default"
 
 @dataclass(frozen=True, slots=True)
 class Reads:
-    """Where the API reads from: the board of the lanes, and the watches."""
+    """Where the API reads from: the board of the lanes, the watches, and what counts the changes of both."""
 
     board: Board
     watcher: WorkloadWatcher
+    changes: Changes
 
     def status(self) -> Status:
         """How things stand."""
@@ -55,6 +72,14 @@ class Reads:
     def workloads(self) -> WorkloadSnapshot:
         """The workloads of the cluster."""
         return self.watcher.snapshot()
+
+    def version(self) -> int:
+        """Counts the changes of both."""
+        return self.changes.version
+
+    def wait(self, after: int, timeout: float, over: Callable[[], bool]) -> int:
+        """The version, as soon as it is past `after` or after so many seconds."""
+        return self.changes.wait(after, timeout, over)
 
 
 class Agent:
@@ -71,14 +96,23 @@ class Agent:
         self._log = telemetry.logger("agent")
         self._connection = Connection(settings.cluster)
         self._metrics = telemetry.Metrics()
-        self._board = Board(_repository(settings))
+        changes = Changes()
+        self._board = Board(_repository(settings), changes.touch)
+        self._board.publish(
+            automation=features.automation(read_only=settings.git.readonly), scanning=features.scanning()
+        )
         client = ApiClient(self._connection, stop)
         self._interrupt = client.interrupt
-        self._watcher = WorkloadWatcher(client, settings.cluster.allowed_namespaces, stop)
+        self._watcher = WorkloadWatcher(client, settings.cluster.allowed_namespaces, stop, changes.touch)
+        self._reads = Reads(self._board, self._watcher, changes)
         self._git, self._cluster, self._engine = self._lanes(settings, client)
         jobs = Jobs(self._git.request, observer=self._metrics)
-        service = Service(Reads(self._board, self._watcher), jobs, self._handlers(), version())
-        self._server = ApiServer(service, settings.api, self._admit(settings), self._health, self._metrics.render, stop)
+        self._key = DeployKey(settings.git.ssh_key_path)
+        service = Service(self._reads, jobs, self._handlers(settings, client), version())
+        self._self_check: SelfCheck | None = None
+        self._guard = self._guard_of(settings, client) if settings.api.auth == "token" else None
+        admit = self._guard.admit if self._guard else admit_everybody
+        self._server = ApiServer(service, settings.api, admit, self._beside(settings), stop)
         self._supervisor = self._threads()
 
     def run(self, grace: float) -> bool:
@@ -88,6 +122,8 @@ class Agent:
         self._log.info("started", http_port=self._server.http_port, grpc_port=self._server.grpc_port)
         late = self._supervisor.wait(grace)
         self._server.stop()
+        if self._guard is not None:
+            self._guard.close()
         self._engine.close(wait=not late)
         self._connection.close()
         if self._scratch is not None:
@@ -99,18 +135,16 @@ class Agent:
     def _lanes(self, settings: Settings, client: ApiClient) -> tuple[GitLane, ClusterLane, SyncEngine]:
         stop, namespace = self._stop, default_namespace(settings.cluster)
         home = settings.cluster.namespace or own_namespace("flux")
-        mirror = Mirror(settings.git, self._cache_folder(settings) / "mirror.git", stop)
+        mirror = self._mirror = Mirror(settings.git, self._cache_folder(settings) / "mirror.git", stop)
         sync_marker: SyncMarker = TagMarker(mirror, settings.git)
         if settings.sync.state == "secret":
             sync_marker = SecretMarker(client, home, settings.cluster.secret_name)
         salt = v1_salt(v1_form(settings.git.url), settings.git.branch, settings.git.paths)
-        engine = SyncEngine(
-            client,
-            marker(home, SOURCE, salt),
-            Scope(namespace, frozenset(settings.cluster.allowed_namespaces), settings.cluster.excluded_resources),
-            settings.sync,
-            stop,
-        )
+        mark = marker(home, SOURCE, salt)
+        allowed = frozenset(settings.cluster.allowed_namespaces)
+        scope = Scope(namespace, allowed, settings.cluster.excluded_resources)
+        engine = SyncEngine(client, mark, scope, settings.sync, stop)
+        self._preview = Preview(client, mark, scope, settings.sync)
         git = GitLane(self._parts("git"), mirror, sync_marker, settings.git.poll_interval)
         options = ClusterOptions(settings.sync.interval, settings.git.paths, namespace, self._watcher.catch_up)
         cluster = ClusterLane(self._parts("sync"), mirror, engine, options)
@@ -118,13 +152,47 @@ class Agent:
         cluster.feed(git.inbox.put)
         return git, cluster, engine
 
-    def _handlers(self) -> Handlers:
+    def _handlers(self, settings: Settings, client: ApiClient) -> Handlers:
+        exporter = Exporter(client, Scope(excluded=settings.cluster.excluded_resources).lists, self._log)
+        history = History(self._mirror.repository)
+        revisions = Revisions(self._reads, history)
+
+        def load(revision: str) -> Loaded:
+            known = self._cluster.loaded(revision)
+            if known is not None:
+                return known
+            return ManifestLoader().load(self._mirror.files(revision, settings.git.paths), self._mirror.read)
+
         return Handlers(
-            get_revision=_absent, wait_for_revision=_absent, diff=_absent, export=_absent, get_public_key=_absent
+            get_revision=revisions.get,
+            wait_for_revision=revisions.wait,
+            diff=Diffs(Sources(self._reads.status, history.resolve, load, self._preview, client)),
+            export=Exports(exporter, settings.cluster.allowed_namespaces),
+            get_public_key=PublicKeys(self._key.public, self._reads),
+            list_images=_absent,
+            explain=_absent,
         )
 
-    def _admit(self, settings: Settings) -> Admit:
-        return admit_everybody if settings.api.auth == "none" else admit_nobody
+    def _beside(self, settings: Settings) -> Beside:
+        """What is served beside the API; of Flux v1's HTTP API what its probes and webhooks ask."""
+        git = settings.git
+        return Beside(
+            self._health,
+            self._metrics.render,
+            pages={IDENTITY_PATH: identity_page(self._key.public)},
+            hooks={NOTIFY_PATH: notify_hook(git.url, git.branch, self._git.notify)},
+            observer=self._metrics,
+        )
+
+    def _guard_of(self, settings: Settings, client: ApiClient) -> Guard:
+        """What finds out who calls, and a look at whether the agent may ask for that."""
+        home, reviewer = settings.cluster.namespace or own_namespace("flux"), Reviewer(client)
+        self._self_check = SelfCheck(
+            lambda: reviewer.missing_rights(settings.cluster.allowed_namespaces),
+            lambda missing: self._board.publish(notices=missing),
+            self._stop,
+        )
+        return Guard(reviewer, Wanted(settings.api.auth_audiences or (f"flux:{home}/flux",), home), tally=self._metrics)
 
     def _cache_folder(self, settings: Settings) -> Path:
         """Where the mirror lives: the given folder, else one among the temporary files that goes with the agent."""
@@ -147,6 +215,8 @@ class Agent:
         supervisor.add("cluster-lane", self._cluster.run, self._cluster.inbox.wake)
         for name, loop in self._watcher.loops():
             supervisor.add(name, loop, self._interrupt)
+        if self._self_check is not None:
+            supervisor.add("self-check", self._self_check.run)
         return supervisor
 
     def _crashed(self, name: str, trace: str) -> None:
@@ -154,11 +224,14 @@ class Agent:
 
     def _health(self) -> Health:
         """Ready once the workloads have been listed: git may be missing, the API answers all the same."""
-        return Health(live=not self._supervisor.crashed, ready=self._watcher.ready())
+        if crashed := self._supervisor.crashed:
+            return Health(live=False, ready=False, reason=f"the thread {crashed} crashed; the agent's log tells more")
+        why = self._watcher.snapshot().not_ready
+        return Health(ready=not why, reason=why)
 
 
 def _absent(_request: object, _call: Call) -> Any:
-    raise NotReadyError("this version of flux-agent cannot do that yet")
+    raise NotReadyError("this version of flux-agent scans no registries")
 
 
 def _repository(settings: Settings) -> RepositoryStatus:

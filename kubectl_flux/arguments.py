@@ -29,11 +29,15 @@ _BOOLEANS = {
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One flag: its names without dashes, the first long one its own name, and its pflag type."""
+    """One flag: its names without dashes, the first long one its own name, and its pflag type.
+
+    `off` is how click is told that a boolean is false which is true unless said otherwise; empty for any other.
+    """
 
     long: tuple[str, ...]
     short: tuple[str, ...]
     kind: str
+    off: str = ""
 
     @classmethod
     def of(cls, option: click.Option) -> Flag:
@@ -41,7 +45,7 @@ class Flag:
         long = tuple(name[2:] for name in option.opts if name.startswith("--"))
         short = tuple(name[1:] for name in option.opts if not name.startswith("--"))
         kind = "bool" if option.is_flag else "count" if option.count else option.metavar or "string"
-        return cls(long, short, kind)
+        return cls(long, short, kind, "".join(option.secondary_opts[:1]))
 
     @property
     def bare(self) -> str:
@@ -87,20 +91,20 @@ def parse(argv: Sequence[str], root: click.Group) -> Parsed:
         UsageError: It names an unknown command or flag, or a flag has no or a wrong value.
     """
     global_flags = flags_of(root)
-    at = _find_command(argv, root, global_flags)
+    at = find_command(argv, root, global_flags)
     name = argv[at] if at >= 0 else ""
     command = root.commands.get(name)
     if name and command is None:
         raise UsageError(f'unknown command "{name}" for "{PROGRAM}"', hint=_similar(name, root))
     own_flags = flags_of(command) if command else ()
     rest = [*argv[:at], *argv[at + 1 :]] if command else list(argv)
-    values, arguments = _scan(rest, [*own_flags, *global_flags, HELP], name)
+    values, arguments = scan(rest, [*own_flags, *global_flags, HELP], name)
     wants_help = any(_BOOLEANS[value] for flag, value in values if flag is HELP)
     if arguments and not wants_help and not (command and any(isinstance(p, click.Argument) for p in command.params)):
         raise UsageError("expected no (non-flag) arguments", command=name)
     return Parsed(
         command=name,
-        global_flags=tuple(pair for pair in values if pair[0] in global_flags),
+        global_flags=tuple(pair for pair in values if pair[0] in global_flags and pair[0] not in own_flags),
         flags=tuple(pair for pair in values if pair[0] in own_flags),
         arguments=tuple(arguments),
         wants_help=wants_help or command is None,
@@ -123,7 +127,7 @@ def invalid(text: str, flag: object, why: str, command: str = "") -> UsageError:
     return UsageError(f'invalid argument "{text}" for "{flag}" flag: {why}', command=command)
 
 
-def _find_command(argv: Sequence[str], root: click.Group, global_flags: Iterable[Flag]) -> int:
+def find_command(argv: Sequence[str], root: click.Group, global_flags: Iterable[Flag]) -> int:
     """The index of the command in argv, or -1: the first word that is neither a flag nor a flag's value."""
     bare = {name for command in root.commands.values() for name in _bare_names(flags_of(command))}
     bare |= _bare_names([HELP])
@@ -151,7 +155,7 @@ def _taking_names(flags: Iterable[Flag]) -> set[str]:
     return {name for flag in flags if not flag.bare for name in (*flag.long, *flag.short)}
 
 
-def _scan(words: Sequence[str], flags: Sequence[Flag], command: str) -> tuple[list[tuple[Flag, str]], list[str]]:
+def scan(words: Sequence[str], flags: Sequence[Flag], command: str) -> tuple[list[tuple[Flag, str]], list[str]]:
     """Split words into flags with their values, and arguments; a command's own flags win over global ones."""
     long = {name: flag for flag in reversed(flags) for name in flag.long}
     short = {name: flag for flag in reversed(flags) for name in flag.short}
@@ -212,7 +216,7 @@ def _bundle(letters: str, flags: Mapping[str, Flag], rest: Iterator[str], comman
 
 
 def _canonical(values: Iterable[tuple[Flag, str]]) -> list[str]:
-    """Flags as click reads them: booleans only where they end up true, one `--name=value` for each other value."""
+    """Flags as click reads them: booleans only where they end up other than by default, the rest as `--name=value`."""
     grouped: dict[Flag, list[str]] = {}
     for flag, value in values:
         grouped.setdefault(flag, []).append(value)
@@ -223,7 +227,7 @@ def _words(flag: Flag, given: list[str]) -> list[str]:
     name = f"--{flag.long[0]}"
     match flag.kind:
         case "bool":
-            return [name] if _BOOLEANS[given[-1]] else []
+            return [word for word in (name if _BOOLEANS[given[-1]] else flag.off,) if word]
         case "count":
             return [name] * _count(flag, given)
         case "strings":

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from kubectl_flux.errors import UnreachableError
-from kubectl_flux.locate import DirectAgent, ProxiedAgent
 from kubectl_flux.replies import OK, error_of
-from kubectl_flux.transport import Reply, Request, direct_link, proxied_link
+from kubectl_flux.transport import Reply, Request
 from kubectl_flux.wait import Deadline
 
 if TYPE_CHECKING:
@@ -46,18 +45,24 @@ class Agent(Protocol):
         """Close the connection."""
 
 
+class WorkloadList(NamedTuple):
+    """A list of workloads, and the version of the agent's view that it shows."""
+
+    version: int
+    workloads: list[pb.Workload]
+
+
 class FluxClient:
     """What a command can ask of the agent; every call ends by the deadline, a long poll soon after its wait.
 
     All methods raise UnreachableError where nothing answers, RefusedError where the answer is no, and TimedOutError.
     """
 
-    def __init__(self, agent: Agent, deadline: Deadline, token: str = "") -> None:
+    def __init__(self, agent: Agent, deadline: Deadline) -> None:
         from kubectl_flux.rpc.flux.v1 import flux_pb2  # noqa: PLC0415 - 40 ms, spent while kubectl starts
 
         self._pb = flux_pb2
         self._agent = agent
-        self._token = token
         self.deadline = deadline
 
     def version(self) -> pb.VersionResponse:
@@ -70,14 +75,48 @@ class FluxClient:
 
     def workloads(self, namespace: str) -> Iterator[pb.Workload]:
         """The workloads of a namespace, empty for all, ordered by id; read page by page."""
+        for page in self._workload_pages(namespace, 0, 0.0):
+            yield from page.workloads
+
+    def workload_list(self, namespace: str, after_version: int, wait: float) -> WorkloadList:
+        """All workloads of a namespace, once something has changed since this version or after `wait` seconds."""
+        pages = list(self._workload_pages(namespace, after_version, wait))
+        return WorkloadList(pages[0].version, [workload for page in pages for workload in page.workloads])
+
+    def status(self) -> pb.GetStatusResponse:
+        """How the cluster stands to git."""
+        return self._read("GetStatus", self._pb.GetStatusRequest(), self._pb.GetStatusResponse)
+
+    def revision(self, ref: str, after_version: int = 0, wait: float = 0.0) -> pb.RevisionProgress:
+        """How far a commit has come, empty for the newest seen, once it has come further or after `wait` seconds."""
+        request = self._pb.GetRevisionRequest(ref=ref, after_version=after_version)
+        request.wait.FromNanoseconds(int(wait * 1e9))
+        return self._read("GetRevision", request, self._pb.GetRevisionResponse, wait=wait).progress
+
+    def export(self, namespace: str) -> Iterator[pb.ExportResponse]:
+        """The Namespaces and workloads of a namespace, empty for all, as manifests; page by page."""
         token = ""
         while True:
-            request = self._pb.ListWorkloadsRequest(namespace=namespace, page_size=PAGE_SIZE, page_token=token)
-            page = self._read("ListWorkloads", request, self._pb.ListWorkloadsResponse)
-            yield from page.workloads
+            request = self._pb.ExportRequest(namespace=namespace, page_token=token)
+            page = self._read("Export", request, self._pb.ExportResponse)
+            yield page
             if not page.next_page_token or page.next_page_token == token:
                 return
             token = page.next_page_token
+
+    def diff(self, ref: str) -> Iterator[pb.DiffResponse]:
+        """What a sync of a revision would change, empty for the newest that the agent has seen; page by page."""
+        token = ""
+        while True:
+            page = self._read("Diff", self._pb.DiffRequest(ref=ref, page_token=token), self._pb.DiffResponse)
+            yield page
+            if not page.next_page_token or page.next_page_token == token:
+                return
+            token = page.next_page_token
+
+    def public_key(self) -> pb.GetPublicKeyResponse:
+        """The public half of the agent's deploy key; everything is empty where it has none."""
+        return self._read("GetPublicKey", self._pb.GetPublicKeyRequest(), self._pb.GetPublicKeyResponse)
 
     def sync(self, allow_deletions: str = "") -> str:
         """Ask for a sync that lets the held deletions of this hash through; returns the id of its job."""
@@ -94,6 +133,20 @@ class FluxClient:
         request.wait.FromNanoseconds(int(wait * 1e9))
         return self._read("GetJob", request, self._pb.GetJobResponse, wait=wait).job
 
+    def _workload_pages(self, namespace: str, after_version: int, wait: float) -> Iterator[pb.ListWorkloadsResponse]:
+        """Page after page; only the first is waited for."""
+        token = ""
+        while True:
+            request = self._pb.ListWorkloadsRequest(namespace=namespace, page_size=PAGE_SIZE, page_token=token)
+            if after_version and not token:
+                request.after_version = after_version
+                request.wait.FromNanoseconds(int(wait * 1e9))
+            page = self._read("ListWorkloads", request, self._pb.ListWorkloadsResponse, wait=wait)
+            yield page
+            if not page.next_page_token or page.next_page_token == token:
+                return
+            token = page.next_page_token
+
     def _read(self, method: str, message: Message, answer: type[Answer], wait: float = 0.0) -> Answer:
         text = base64.urlsafe_b64encode(message.SerializeToString()).rstrip(b"=").decode()
         path = f"/{SERVICE}/{method}?connect=v1&encoding=proto&base64=1&message={text}"
@@ -109,9 +162,8 @@ class FluxClient:
             **request.headers,
             "Connect-Protocol-Version": "1",
             "Connect-Timeout-Ms": str(int(timeout * 1000)),
-            **({"X-Flux-Token": self._token} if self._token else {}),
         }
-        reply = self._agent.send(request._replace(headers=headers), timeout)
+        reply = self._agent.send(request._replace(headers=headers, waits=wait), timeout)
         if reply.status != OK:
             raise error_of(reply, self._agent.where, changes=request.body is not None)
         return self._decoded(reply, answer)
@@ -138,19 +190,12 @@ def connect(settings: Globals, timeout: float | None = None) -> Iterator[FluxCli
         settings: The global flags.
         timeout: Seconds for all calls together; None for --timeout.
     """
+    from kubectl_flux.ways import direct_agent, proxied_agent  # noqa: PLC0415 - not needed by who only types
+
     deadline = Deadline(timeout or settings.timeout)
     if settings.url:
-        direct = DirectAgent(direct_link(settings.url))
-        try:
-            yield FluxClient(direct, deadline, settings.token)
-        finally:
-            direct.close()
+        with direct_agent(settings) as agent:
+            yield FluxClient(agent, deadline)
         return
-    from kubectl_flux.kubectl import KubectlProxy  # noqa: PLC0415 - not needed with --url
-
-    with KubectlProxy(settings.cluster, settings.agent_namespace) as proxy:
-        agent = ProxiedAgent(proxied_link(proxy, deadline), settings.agent_namespace, settings.agent_labels)
-        try:
-            yield FluxClient(agent, deadline, settings.token)
-        finally:
-            agent.close()
+    with proxied_agent(settings, deadline) as agent:
+        yield FluxClient(agent, deadline)

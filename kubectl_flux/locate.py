@@ -1,8 +1,8 @@
-"""Where the agent is: a Service, found with as few requests as can be, and the way to it through the API server.
+"""Where the agent is: a Service, found with as few requests as can be.
 
 Tried at once, because it is nearly always right: Service `flux`, port `http`, in namespace `flux`, then `default`, or
 in the one namespace that was named. Only where that fails, or other labels were asked for, Services are looked up by
-label. A call that meets a missing Service was never delivered, so the same call is simply sent on to the next place.
+label: our own, then those that Flux v1's installations had.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from urllib.parse import quote
 
 from kubectl_flux.errors import PluginError, UnreachableError
 from kubectl_flux.options import DEFAULT_LABELS
-from kubectl_flux.replies import OK, error_of, is_forbidden, is_missing, parsed
-from kubectl_flux.transport import Link, Reply, Request
+from kubectl_flux.replies import OK, error_of, is_forbidden, parsed
+from kubectl_flux.transport import Link, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 USUAL_NAMESPACES = ("flux", "default")
 USUAL_NAME = "flux"
 PORT_NAME = "http"
+OLDER_LABELS = "name in (flux, fluxd, weave-flux-agent)"
 
 
 class Service(NamedTuple):
@@ -39,98 +40,74 @@ class Service(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
-class DirectAgent:
-    """The agent at an address of its own."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-        self.where = link.where
-
-    def send(self, request: Request, timeout: float) -> Reply:
-        """Send one request; the path is the method's."""
-        return self._link.send(request, timeout)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._link.close()
-
-
-class ProxiedAgent:
-    """The agent behind the API server; found with the first request, remembered for the next ones.
+class Locator:
+    """Finds the Service.
 
     Args:
         link: To the API server.
         namespace: Where it must be; empty to look for it.
-        labels: The selector of its Service.
+        labels: The selector that was asked for, or the usual one.
+        own_namespace: The namespace of the kubeconfig's context, for those who may look nowhere else; asked when it is
+            needed.
     """
 
-    def __init__(self, link: Link, namespace: str, labels: str) -> None:
+    def __init__(self, link: Link, namespace: str, labels: str, own_namespace: Callable[[], str]) -> None:
         self._link = link
         self._namespace = namespace
         self._labels = labels
-        self._service: Service | None = None
+        self._own_namespace = own_namespace
 
-    @property
-    def where(self) -> str:
-        """The agent as an error sentence calls it."""
-        return f"the agent behind Service {self._service}" if self._service else "the cluster's API server"
+    def guesses(self) -> tuple[Service, ...]:
+        """Where it nearly always is; nowhere, where labels of its own were asked for."""
+        if self._labels != DEFAULT_LABELS:
+            return ()
+        places = (self._namespace,) if self._namespace else USUAL_NAMESPACES
+        return tuple(Service(place, USUAL_NAME) for place in places)
 
-    def send(self, request: Request, timeout: float) -> Reply:
-        """Send one request; the path is the method's.
+    def listed(self, timeout: float) -> list[Service]:
+        """The Services with the labels in the namespaces that may be listed.
 
         Raises:
-            UnreachableError: No agent, or no single one, was found.
+            UnreachableError: The API server does not answer.
         """
-        if self._service is not None:
-            return self._send_to(self._service, request, timeout)
-        refused: dict[Service, Reply] = {}
-        if self._labels == DEFAULT_LABELS:
-            for namespace in (self._namespace,) if self._namespace else USUAL_NAMESPACES:
-                guess = Service(namespace, USUAL_NAME)
-                reply = self._send_to(guess, request, timeout)
-                if not is_missing(reply) and not is_forbidden(reply):
-                    self._service = guess
-                    return reply
-                if is_forbidden(reply):
-                    refused[guess] = reply
-        self._service = self._look_up(refused, timeout, changes=request.body is not None)
-        return self._send_to(self._service, request, timeout)
+        selectors = [DEFAULT_LABELS, OLDER_LABELS] if self._labels == DEFAULT_LABELS else [self._labels]
+        for selector in selectors:
+            found = self._labelled(selector, timeout)
+            if found:
+                return found
+        return []
 
-    def close(self) -> None:
-        """Close the connection."""
-        self._link.close()
+    def chosen(self, found: Sequence[Service]) -> Service:
+        """The one Service that is meant: the only one in the first usual namespace that has any, else the only one.
 
-    def _send_to(self, service: Service, request: Request, timeout: float) -> Reply:
-        return self._link.send(request._replace(path=service.path + request.path), timeout)
+        Raises:
+            UnreachableError: There is none, or more than one.
+        """
+        return choose(found, self._labels, self._namespace)
 
-    def _look_up(self, refused: Mapping[Service, Reply], timeout: float, *, changes: bool) -> Service:
-        found = self._listed(timeout)
-        if not found and refused:
-            raise error_of(next(iter(refused.values())), self.where, changes=changes)
-        service = choose(found, self._labels, self._namespace)
-        if service in refused:
-            raise error_of(refused[service], self.where, changes=changes)
-        return service
+    def _labelled(self, selector: str, timeout: float) -> list[Service]:
+        if self._namespace:
+            return self._in(self._namespace, selector, timeout) or []
+        everywhere = self._in("", selector, timeout)
+        if everywhere is not None:
+            return everywhere
+        places = dict.fromkeys([*USUAL_NAMESPACES, self._own_namespace()])
+        return [service for place in places for service in self._in(place, selector, timeout) or ()]
 
-    def _listed(self, timeout: float) -> list[Service]:
-        """The Services with the labels in the namespaces that may be listed."""
-        places = [self._namespace] if self._namespace else ["", *USUAL_NAMESPACES]
-        found: list[Service] = []
-        for place in places:
-            scope = f"/namespaces/{place}" if place else ""
-            path = f"/api/v1{scope}/services?labelSelector={quote(self._labels)}"
-            reply = self._link.send(Request(path, {"Accept": "application/json"}), timeout)
-            if reply.status == OK:
-                found.extend(map(_service, parsed(reply).get("items") or ()))
-                if not place:
-                    break
-            elif not is_forbidden(reply):
-                raise error_of(reply, self._link.where, changes=False)
-        return found
+    def _in(self, place: str, selector: str, timeout: float) -> list[Service] | None:
+        """The Services of one namespace, of all where it is empty; None where they may not be listed."""
+        scope = f"/namespaces/{place}" if place else ""
+        path = f"/api/v1{scope}/services?labelSelector={quote(selector)}"
+        reply = self._link.send(Request(path, {"Accept": "application/json"}), timeout)
+        if is_forbidden(reply):
+            return None
+        if reply.status != OK:
+            raise error_of(reply, self._link.where, changes=False)
+        return [_service(item) for item in parsed(reply).get("items") or ()]
 
 
 def choose(found: Sequence[Service], labels: str, namespace: str) -> Service:
-    """The one Service that is meant: the only one in the first usual namespace that has any, else the only one.
+    """The one Service that is meant; pure.
 
     Raises:
         UnreachableError: There is none, or more than one.
@@ -150,7 +127,7 @@ def _none(labels: str, namespace: str) -> PluginError:
     where = f"in namespace {namespace}" if namespace else "in namespace flux, in default, or anywhere you may look"
     return UnreachableError(
         f"no agent was found: there is no Service labelled {labels} {where}",
-        hint="Name its namespace with --k8s-fwd-ns or FLUX_FORWARD_NAMESPACE, or install it first.",
+        hint="Install it with kubectl flux install, or name its namespace with --k8s-fwd-ns or FLUX_FORWARD_NAMESPACE.",
     )
 
 

@@ -7,11 +7,13 @@ neither argv nor the environment. Texts of wrong values are pflag's.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from kubectl_flux.arguments import invalid
+from kubectl_flux.cache import cache_folder
 from kubectl_flux.errors import UsageError
 
 DEFAULT_LABELS = "app=flux"
@@ -20,6 +22,7 @@ TOKEN_VARIABLES = ("FLUX_TOKEN", "WEAVE_CLOUD_TOKEN", "FLUX_SERVICE_TOKEN")
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+_ACCOUNT = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)")
 
 
@@ -29,8 +32,14 @@ class GlobalFlags:
 
     context: str | None = None
     kubeconfig: str | None = None
+    cluster: str | None = None
+    user: str | None = None
     as_user: str | None = None
+    as_uid: str | None = None
     as_groups: tuple[str, ...] = ()
+    certificate_authority: str | None = None
+    insecure: bool = False
+    service_account: str | None = None
     forward_namespace: str | None = None
     forward_labels: str | None = None
     url: str | None = None
@@ -40,30 +49,46 @@ class GlobalFlags:
 
 @dataclass(frozen=True, slots=True)
 class ClusterAccess:
-    """Which cluster, as whom: what is passed through to kubectl. Empty means kubectl's own default."""
+    """Which cluster, as whom: what is passed through to kubectl. Empty means kubectl's own default.
+
+    `certificate_authority` is a file, and with `insecure` no certificate is checked: the API server's, or that of the
+    agent at `Globals.url`. `kubeconfig_files` are read in kubectl's order for what the context names. `in_cluster`
+    tells that kubectl can do without them, because it runs in a pod, in `pod_namespace` where that is known.
+    """
 
     context: str = ""
     kubeconfig: str = ""
+    cluster: str = ""
+    user: str = ""
     as_user: str = ""
+    as_uid: str = ""
     as_groups: tuple[str, ...] = ()
+    certificate_authority: str = ""
+    insecure: bool = False
     kubeconfig_files: tuple[str, ...] = ()
-    """The kubeconfig files in kubectl's order, to read the context's namespace from."""
+    in_cluster: bool = False
+    pod_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Globals:
     """What every command may rely on.
 
-    `agent_namespace` is empty where the usual namespaces are to be tried. `url` is empty where the way leads through
-    the API server; it has no trailing slash. `timeout` is in seconds.
+    `agent_namespace` is empty where the usual namespaces are to be tried. `service_account` is `[NAMESPACE/]NAME`,
+    empty for the usual ones. `url` is empty where the way leads through the API server; it has no trailing slash.
+    `timeout` is in seconds. `cache_folder` is empty where nothing is to be kept.
     """
 
     cluster: ClusterAccess = field(default_factory=ClusterAccess)
     agent_namespace: str = ""
     agent_labels: str = DEFAULT_LABELS
+    service_account: str = ""
     url: str = ""
     token: str = field(default="", repr=False)
     timeout: float = 60.0
+    cache_folder: str = ""
+    timeout_given: bool = False
+    """Whether somebody chose the timeout: commands that usually take long have longer ones of their own."""
 
 
 def resolve(flags: GlobalFlags, environ: Mapping[str, str]) -> Globals:
@@ -73,6 +98,7 @@ def resolve(flags: GlobalFlags, environ: Mapping[str, str]) -> Globals:
         UsageError: A value cannot be read, or a token was given without a URL.
     """
     url = _url(_chosen(flags.url, environ, "FLUX_URL"))
+    timeout = _chosen(flags.timeout, environ, "FLUX_TIMEOUT")
     token = _chosen(flags.token, environ, *TOKEN_VARIABLES)
     if token and not url:
         raise UsageError(
@@ -80,18 +106,15 @@ def resolve(flags: GlobalFlags, environ: Mapping[str, str]) -> Globals:
             hint="Give the agent's own address with --url, or neither to go through the cluster's API server.",
         )
     return Globals(
-        cluster=ClusterAccess(
-            context=flags.context or "",
-            kubeconfig=flags.kubeconfig or "",
-            as_user=flags.as_user or "",
-            as_groups=flags.as_groups,
-            kubeconfig_files=_kubeconfig_files(flags.kubeconfig, environ),
-        ),
+        cluster=_cluster_access(flags, environ),
         agent_namespace=_namespace(_chosen(flags.forward_namespace, environ, "FLUX_FORWARD_NAMESPACE")),
         agent_labels=parse_labels(_chosen(flags.forward_labels, environ, "FLUX_FORWARD_LABELS") or DEFAULT_LABELS),
+        service_account=parse_account(_chosen(flags.service_account, environ, "FLUX_SERVICE_ACCOUNT")),
         url=url,
         token=token,
-        timeout=parse_duration(_chosen(flags.timeout, environ, "FLUX_TIMEOUT") or DEFAULT_TIMEOUT, "--timeout"),
+        timeout=parse_duration(timeout or DEFAULT_TIMEOUT, "--timeout"),
+        timeout_given=bool(timeout),
+        cache_folder=cache_folder(environ, sys.platform),
     )
 
 
@@ -132,6 +155,35 @@ def parse_labels(text: str) -> str:
             raise invalid(text, "--k8s-fwd-labels", f"{part} must be formatted as key=value")
         labels[key] = value
     return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def parse_account(text: str) -> str:
+    """Read a ServiceAccount's `[NAMESPACE/]NAME`.
+
+    Raises:
+        UsageError: It cannot be one's name.
+    """
+    if text and not _ACCOUNT.fullmatch(text):
+        raise invalid(text, "--service-account", "it must be NAME or NAMESPACE/NAME of a ServiceAccount")
+    return text
+
+
+def _cluster_access(flags: GlobalFlags, environ: Mapping[str, str]) -> ClusterAccess:
+    in_cluster = bool(environ.get("KUBERNETES_SERVICE_HOST"))
+    return ClusterAccess(
+        context=flags.context or "",
+        kubeconfig=flags.kubeconfig or "",
+        cluster=flags.cluster or "",
+        user=flags.user or "",
+        as_user=flags.as_user or "",
+        as_uid=flags.as_uid or "",
+        as_groups=flags.as_groups,
+        certificate_authority=flags.certificate_authority or "",
+        insecure=flags.insecure,
+        kubeconfig_files=_kubeconfig_files(flags.kubeconfig, environ),
+        in_cluster=in_cluster,
+        pod_namespace=environ.get("POD_NAMESPACE", "") if in_cluster else "",
+    )
 
 
 def _chosen(flag: str | None, environ: Mapping[str, str], *variables: str) -> str:

@@ -6,9 +6,18 @@ Three speak over the same connection and are told apart by their JSON: the agent
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from kubectl_flux.errors import NotFoundError, PluginError, RefusedError, TimedOutError, UnreachableError, hint_beside
+from kubectl_flux.errors import (
+    BusyError,
+    NotFoundError,
+    PluginError,
+    RefusedError,
+    TimedOutError,
+    UnreachableError,
+    hint_beside,
+)
 
 if TYPE_CHECKING:
     from kubectl_flux.transport import Reply
@@ -18,6 +27,12 @@ _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _NOT_FOUND = 404
 _TOO_MANY = 429
+_BROKEN = 500
+_GATEWAY = (500, 502, 503, 504)
+_NO_CLUSTER = ":8080: "
+_UNREACHED = "error trying to reach service"
+_UNDELIVERED = ("dial", "connection refused", "no route to host", "i/o timeout", "TLS handshake", "proxy error")
+_NAMED = re.compile(r'services "([^"]+)"')
 
 _CONNECT: dict[str, tuple[type[PluginError], str]] = {
     "unauthenticated": (RefusedError, "The agent does not know who calls; is the token still valid?"),
@@ -25,7 +40,7 @@ _CONNECT: dict[str, tuple[type[PluginError], str]] = {
     "not_found": (NotFoundError, ""),
     "unavailable": (UnreachableError, "The agent may be starting or stopping; try again in a moment."),
     "deadline_exceeded": (TimedOutError, "Give it longer with --timeout."),
-    "resource_exhausted": (RefusedError, "The agent is busy; try again in a moment."),
+    "resource_exhausted": (BusyError, "The agent is busy; try again in a moment."),
     "unimplemented": (RefusedError, "The agent's version does not know this; compare with: kubectl flux version"),
     "internal": (RefusedError, "The agent's log tells more."),
     "unknown": (RefusedError, "The agent's log tells more."),
@@ -58,6 +73,53 @@ def is_forbidden(reply: Reply) -> bool:
     return status_of(reply) == _FORBIDDEN
 
 
+def is_not_ready(reply: Reply) -> bool:
+    """Whether the API server says that no pod behind the Service is ready."""
+    return status_of(reply) != 0 and "no endpoints available" in message_of(reply)
+
+
+def is_another_service(reply: Reply) -> bool:
+    """Whether the API server says that the Service has no such port, so is not the agent's."""
+    return status_of(reply) != 0 and "no service port" in message_of(reply)
+
+
+def is_cut_off(reply: Reply, *, changes: bool) -> bool:
+    """Whether the API server cannot get through to a pod that is ready, so that another way may.
+
+    A change is not sent twice: where it may have arrived, because the connection was lost only then, the answer is no.
+    """
+    status, message = status_of(reply), message_of(reply)
+    if status not in _GATEWAY or is_not_ready(reply) or is_another_service(reply):
+        return False
+    if status == _BROKEN and _UNREACHED not in message.lower():
+        return False
+    return not changes or any(sign in message for sign in _UNDELIVERED)
+
+
+def is_unauthenticated(reply: Reply) -> bool:
+    """Whether the agent says that it does not know who calls."""
+    return reply.status != OK and parsed(reply).get("code") == "unauthenticated"
+
+
+def is_denied(reply: Reply) -> bool:
+    """Whether the agent says that the caller may not do this."""
+    return reply.status != OK and parsed(reply).get("code") == "permission_denied"
+
+
+def message_of(reply: Reply) -> str:
+    """The words of an error in JSON; empty where there are none."""
+    return str(parsed(reply).get("message") or "")
+
+
+def fault_of_kubectl(reply: Reply) -> PluginError | None:
+    """The error where kubectl's proxy itself answers, because it cannot reach the API server; else None."""
+    if reply.status != _BROKEN or reply.json or b"Internal Server Error" in reply.body:
+        return None
+    said = reply.excerpt()
+    hint = "Is there a kubeconfig? Try: kubectl config view" if _NO_CLUSTER in said else "Try: kubectl cluster-info"
+    return UnreachableError(f"kubectl cannot reach the cluster: {said}", hint=hint)
+
+
 def error_of(reply: Reply, where: str, *, changes: bool) -> PluginError:
     """The error that an answer other than 200 means.
 
@@ -84,10 +146,11 @@ def error_of(reply: Reply, where: str, *, changes: bool) -> PluginError:
 def _api_server_error(status: int, message: str, *, changes: bool) -> PluginError:
     if status == _FORBIDDEN:
         verb = "create" if changes else "get"
+        named = _NAMED.match(message)
         return RefusedError(
             f"the API server refuses: {message}",
             hint=f"A Role with verb {verb} on services/proxy of the agent's Service is needed "
-            f'(resourceNames: ["flux:http"]).',
+            f'(resourceNames: ["{named[1] if named else "flux:http"}"]).',
         )
     if status == _UNAUTHORIZED:
         return RefusedError(f"the API server does not know you: {message}", hint="Try: kubectl auth whoami")

@@ -10,13 +10,15 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from kubectl_flux.errors import UnreachableError
+from kubectl_flux.errors import PluginError, SilentError, UnreachableError
+from kubectl_flux.replies import fault_of_kubectl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from http.client import HTTPConnection
+    from ssl import SSLContext
 
-    from kubectl_flux.kubectl import KubectlProxy
+    from kubectl_flux.kubectl import KubectlProxy, PortForward
     from kubectl_flux.wait import Deadline
 
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -24,11 +26,19 @@ HIDDEN_DETAIL = 300
 
 
 class Request(NamedTuple):
-    """One HTTP request, its path without the connection's prefix; a request with a body is a POST."""
+    """One HTTP request, its path without the connection's prefix; a request with a body is a POST.
+
+    `waits` is for how many seconds the other side may hold it back on purpose.
+    """
 
     path: str
     headers: Mapping[str, str]
     body: bytes | None = None
+    waits: float = 0.0
+
+    def with_header(self, name: str, value: str) -> Request:
+        """The same request with one header more."""
+        return self._replace(headers={**self.headers, name: value})
 
 
 class Reply(NamedTuple):
@@ -44,20 +54,34 @@ class Reply(NamedTuple):
 
 
 class Link:
-    """One kept HTTP connection, made on first use and remade when the other side closed it in between."""
+    """One kept HTTP connection, made on first use and remade when the other side closed it in between.
 
-    def __init__(self, connect: Callable[[float], HTTPConnection], where: str, prefix: str = "") -> None:
+    Args:
+        connect: Makes the connection, within so many seconds.
+        where: The other side as an error sentence calls it.
+        prefix: What stands before every path.
+        fault: The error that an answer of something in between means; None where it is the other side's own.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[float], HTTPConnection],
+        where: str,
+        prefix: str = "",
+        fault: Callable[[Reply], PluginError | None] = lambda _reply: None,
+    ) -> None:
         self._connect = connect
+        self._fault = fault
         self._connection: HTTPConnection | None = None
         self._prefix = prefix
         self.where = where
-        """The other side as an error sentence calls it."""
 
     def send(self, request: Request, timeout: float) -> Reply:
         """Send one request and read its answer; `timeout` is in seconds, per read.
 
         Raises:
-            UnreachableError: There was no answer.
+            SilentError: There was no answer in time.
+            UnreachableError: There was none at all.
         """
         from http.client import HTTPException  # noqa: PLC0415 - 20 ms, spent while kubectl starts
 
@@ -66,12 +90,12 @@ class Link:
             return self._exchange(request, timeout)
         except TimeoutError as error:
             self.close()
-            raise UnreachableError(f"{self.where} did not answer within {timeout:.0f} s") from error
+            raise SilentError(f"{self.where} did not answer within {timeout:.0f} s") from error
         except (OSError, HTTPException) as error:
             self.close()
             if kept and request.body is None and not isinstance(error, ConnectionRefusedError):
                 return self.send(request, timeout)
-            raise UnreachableError(f"{self.where} cannot be reached: {error or type(error).__name__}") from error
+            raise _unreachable(error, self.where) from error
 
     def _exchange(self, request: Request, timeout: float) -> Reply:
         if self._connection is None:
@@ -85,8 +109,11 @@ class Link:
             body = response.read(LARGEST_ANSWER + 1)
             if len(body) > LARGEST_ANSWER:
                 raise OSError(f"the answer is larger than {LARGEST_ANSWER >> 20} MiB")
-            kind = response.headers.get_content_type()
-            return Reply(response.status, kind == "application/json", body)
+            reply = Reply(response.status, response.headers.get_content_type() == "application/json", body)
+        fault = self._fault(reply)
+        if fault is not None:
+            raise fault
+        return reply
 
     def close(self) -> None:
         """Close the connection; the next request makes a new one."""
@@ -95,15 +122,28 @@ class Link:
             self._connection = None
 
 
-def direct_link(url: str) -> Link:
-    """A link straight to an address; certificates are checked against the system's authorities."""
+class Tls(NamedTuple):
+    """How an address's certificate is checked: by which file of authorities, empty for the system's, or not at all."""
+
+    authority: str = ""
+    insecure: bool = False
+
+
+def direct_link(url: str, tls: Tls = Tls()) -> Link:  # noqa: B008 - a frozen value
+    """A link straight to an address.
+
+    Raises:
+        PluginError: The file of authorities cannot be used.
+    """
     parts = urlsplit(url)
+    context = _tls_context(tls) if parts.scheme == "https" else None
 
     def connect(timeout: float) -> HTTPConnection:
         import http.client  # noqa: PLC0415 - 20 ms
 
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        return kind(parts.hostname or "", parts.port, timeout=timeout)
+        if context is not None:
+            return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=context)
+        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
 
     return Link(connect, f"the agent at {url}", parts.path)
 
@@ -120,7 +160,53 @@ def proxied_link(proxy: KubectlProxy, deadline: Deadline) -> Link:
         connection.auto_open = 0
         return connection
 
-    return Link(connect, "the cluster's API server", proxy.prefix)
+    return Link(connect, "the cluster's API server", proxy.prefix, fault_of_kubectl)
+
+
+def forwarded_link(forward: PortForward, where: str, deadline: Deadline) -> Link:
+    """A link through a starting `kubectl port-forward`, which is waited for on the first request."""
+
+    def connect(timeout: float) -> HTTPConnection:
+        from http.client import HTTPConnection  # noqa: PLC0415 - loaded by now
+
+        host, _, port = forward.address(deadline).rpartition(":")
+        return HTTPConnection(host, int(port), timeout=timeout)
+
+    return Link(connect, where)
+
+
+def _tls_context(tls: Tls) -> SSLContext:
+    import ssl  # noqa: PLC0415 - for https addresses only
+
+    try:
+        context = ssl.create_default_context(cafile=tls.authority or None)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no certificate"
+        raise PluginError(
+            f"the certificate authority {tls.authority} cannot be used: {why}",
+            hint="--certificate-authority names a file of certificates in PEM form.",
+        ) from error
+    if tls.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _unreachable(error: Exception, where: str) -> UnreachableError:
+    """The sentence for a connection that failed; TLS has words of its own."""
+    import ssl  # noqa: PLC0415 - loaded by now, with http.client
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return UnreachableError(
+            f"the certificate of {where} is not trusted: {error.verify_message.rstrip('.')}",
+            hint="--certificate-authority names the file of the authority that signed it.",
+        )
+    if isinstance(error, ssl.SSLError):
+        return UnreachableError(
+            f"{where} does not speak TLS as is needed: {(error.reason or str(error)).replace('_', ' ').lower()}",
+            hint="Is it http:// and not https://?",
+        )
+    return UnreachableError(f"{where} cannot be reached: {error or type(error).__name__}")
 
 
 def _dial(address: str, timeout: float) -> socket.socket:

@@ -41,7 +41,7 @@ def command_help(root: click.Group, command: click.Command) -> str:
         f"Usage:\n  {PROGRAM} {command.name}{arguments} [flags]",
         _examples(command),
         f"Flags:\n{_flags(_options(command), f'help for {command.name}')}",
-        f"Global Flags:\n{_flags(_options(root))}",
+        f"Global Flags:\n{_flags(_inherited(root, command))}",
     )
 
 
@@ -79,6 +79,12 @@ def _examples(command: click.Command) -> str:
 
 def _options(command: click.Command) -> list[click.Option]:
     return [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
+
+
+def _inherited(root: click.Group, command: click.Command) -> list[click.Option]:
+    """The global flags but for those that the command declares anew."""
+    own = {name for option in _options(command) for name in option.opts}
+    return [option for option in _options(root) if own.isdisjoint(option.opts)]
 
 
 def _flags(options: Iterable[click.Option], help_text: str = "") -> str:

@@ -1,16 +1,17 @@
-"""Waiting for a job by long polls: a read with a cursor, answered when the job has moved on.
+"""Waiting by long polls: a read with a cursor, answered when what it tells of has moved on.
 
 Streams do not suit the API server's proxy as well as plain reads do, so the plugin asks again and again, each time for
-at most 25 seconds. An agent that is briefly away (a new pod takes over) is asked again until the time is over.
+at most 25 seconds. An agent that is briefly away (a new pod takes over), or has no room for one more that waits, is
+asked again until the time is over.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from kubectl_flux.errors import NotFoundError, PluginError, TimedOutError, UnreachableError, hint_beside
+from kubectl_flux.errors import BusyError, NotFoundError, PluginError, TimedOutError, UnreachableError, hint_beside
 
 if TYPE_CHECKING:
     from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
@@ -20,6 +21,7 @@ RETRY_AFTER = 1.0
 UNCHANGED_PAUSE = 0.2
 
 Clock = Callable[[], float]
+Sleep = Callable[[float], object]
 
 
 class Deadline:
@@ -42,6 +44,55 @@ class Deadline:
         return left
 
 
+class Versioned(Protocol):
+    """An answer that says how often what it tells of has changed."""
+
+    @property
+    def version(self) -> int:
+        """Counts changes within one run of the agent."""
+
+
+Answer = TypeVar("Answer", bound=Versioned)
+Ask = Callable[[int, float], Answer]
+"""Takes the version that was seen last, 0 for none, and the seconds that the agent may hold the answer back."""
+
+
+def answers(
+    ask: Ask[Answer], deadline: Deadline, *, known: bool = False, sleep: Sleep = time.sleep
+) -> Iterator[Answer]:
+    """Ask again and again; yields every answer, also those without a change.
+
+    Args:
+        ask: Asks once.
+        deadline: Until when.
+        known: Whether the agent has answered already. One that never has is not waited for.
+        sleep: Waits so many seconds.
+
+    Raises:
+        TimedOutError: The time is over.
+        UnreachableError: The agent cannot be reached, or went away and did not come back in time.
+    """
+    version, away = 0, None
+    while True:
+        try:
+            answer = ask(version, min(LONGEST_WAIT, deadline.left()))
+        except UnreachableError as error:
+            if not known:
+                raise
+            version, away = 0, error  # the next to answer may be another run, which counts anew
+            sleep(RETRY_AFTER)
+        except BusyError:
+            version = 0  # so the agent does not hold the answer back
+            sleep(RETRY_AFTER)
+        except TimedOutError as error:
+            raise away or error from error
+        else:
+            changed = answer.version != version
+            version, away, known = answer.version, None, True
+            yield answer
+            sleep(0 if changed else UNCHANGED_PAUSE)
+
+
 class Jobs(Protocol):
     """Who can be asked how a job stands."""
 
@@ -49,9 +100,7 @@ class Jobs(Protocol):
         """The job, once it has moved past this version or after `wait` seconds."""
 
 
-def states_of(
-    jobs: Jobs, job_id: str, deadline: Deadline, sleep: Callable[[float], object] = time.sleep
-) -> Iterator[pb.Job]:
+def states_of(jobs: Jobs, job_id: str, deadline: Deadline, sleep: Sleep = time.sleep) -> Iterator[pb.Job]:
     """Every new state of a job until it has ended; the last one is its end.
 
     Raises:
@@ -60,26 +109,17 @@ def states_of(
         UnreachableError: The agent went away and did not come back in time.
     """
     version = 0
-    away: UnreachableError | None = None
-    while True:
-        try:
-            job = jobs.job(job_id, version, min(LONGEST_WAIT, deadline.left()))
-        except UnreachableError as error:
-            away = error
-            sleep(RETRY_AFTER)
-        except TimedOutError as error:
-            raise away or _still_running(error) from error
-        except NotFoundError as error:
-            raise _lost(error) from error
-        else:
-            away = None
-            changed = job.version > version
-            if changed:
+    try:
+        for job in answers(lambda seen, wait: jobs.job(job_id, seen, wait), deadline, known=True, sleep=sleep):
+            if job.version > version:
                 version = job.version
                 yield job
             if has_ended(job):
                 return
-            sleep(0 if changed else UNCHANGED_PAUSE)
+    except TimedOutError as error:
+        raise _still_running(error) from error
+    except NotFoundError as error:
+        raise _lost(error) from error
 
 
 def has_ended(job: pb.Job) -> bool:

@@ -5,13 +5,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # program:package
-wanted=(git:git openssl:openssl ssh-keygen:openssh-client sshd:openssh-server ip:iproute2 nsenter:util-linux)
+wanted=(git:git openssl:openssl ssh-keygen:openssh-client sshd:openssh-server ip:iproute2 nsenter:util-linux
+  objcopy:binutils memcached:memcached)
 export PATH="$PATH:/usr/sbin:/sbin"
 
 packages=()
 for pair in "${wanted[@]}"; do
   command -v "${pair%%:*}" >/dev/null || packages+=("${pair##*:}")
 done
+# make dist builds a program around Python's shared library, which Debian ships apart.
+shared=$(.venv/bin/python -c 'import sys; print("libpython%d.%d" % sys.version_info[:2] if sys.base_prefix == "/usr" else "")')
+if [ -n "$shared" ] && ! ldconfig -p | grep -qF "$shared.so"; then
+  packages+=("$shared")
+fi
 if [ ${#packages[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
     echo "Not Debian: please install what provides ${packages[*]} to run every test." >&2

@@ -1,4 +1,4 @@
-"""One call as the service sees it, whichever front it came through, and the room for calls that wait.
+"""One call as the service sees it, whichever front it came through, the room for calls that wait, and its measure.
 
 Invariant: streams and long polls hold at most half of a front's threads, so that reads, changes and probes always
 find one.
@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from agent.api.errors import BusyError
 from agent.model.access import Access, OpenAccess
@@ -42,6 +44,59 @@ class Slots:
             self._free.release()
 
 
+class Room(Protocol):
+    """Where a call takes a slot before it waits."""
+
+    def hold(self) -> contextlib.AbstractContextManager[None]:
+        """Take a slot for the block.
+
+        Raises:
+            BusyError: All are taken.
+        """
+
+
+class Observer(Protocol):
+    """Is told of every call; `telemetry.Metrics` is one."""
+
+    def observe_call(self, method: str, code: str, seconds: float, *, waited: bool) -> None:
+        """A call has ended, with gRPC's name of its code; `waited`: it was meant to last."""
+
+
+class Unmeasured:
+    """Measures nothing."""
+
+    def observe_call(self, method: str, code: str, seconds: float, *, waited: bool) -> None:
+        """Do nothing."""
+
+
+class Measure:
+    """One call's way through a front: its code, and whether it took a slot to wait; a `Room` itself."""
+
+    def __init__(self, slots: Slots, *, waits: bool) -> None:
+        self._slots = slots
+        self.code = "OK"
+        self.waited = waits
+
+    def hold(self) -> contextlib.AbstractContextManager[None]:
+        """Take a slot for the block, and note that the call waits.
+
+        Raises:
+            BusyError: All are taken.
+        """
+        self.waited = True
+        return self._slots.hold()
+
+
+@contextlib.contextmanager
+def measured(observer: Observer, method: str, slots: Slots, *, waits: bool) -> Iterator[Measure]:
+    """Measure the block as one call; `waits` where it is a stream, which lasts as long as its caller likes."""
+    measure, started = Measure(slots, waits=waits), time.monotonic()
+    try:
+        yield measure
+    finally:
+        observer.observe_call(method, measure.code, time.monotonic() - started, waited=measure.waited)
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """What a method may know of its caller.
@@ -55,7 +110,7 @@ class Call:
         access: Who calls and what they may; every method asks it before it answers.
     """
 
-    slots: Slots
+    slots: Room
     stop: threading.Event
     is_active: Callable[[], bool]
     remaining: Callable[[], float | None]

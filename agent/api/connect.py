@@ -23,7 +23,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
 from agent.api.auth import TOKEN_HEADER, Admit
-from agent.api.call import Call, Slots
+from agent.api.call import Call, Measure, Observer, Slots, measured
 from agent.api.errors import outcome
 from agent.api.methods import METHODS, SERVICE, Method
 from agent.api.service import Service
@@ -46,10 +46,12 @@ class ConnectFront(ConnectWSGIApplication):
         admit: Is asked who calls, before each.
         slots: The room for calls that wait.
         stop: Set when the agent is shutting down.
+        observer: Is told of every call.
     """
 
-    def __init__(self, service: Service, admit: Admit, slots: Slots, stop: threading.Event) -> None:
+    def __init__(self, service: Service, admit: Admit, slots: Slots, stop: threading.Event, observer: Observer) -> None:
         self._admit = admit
+        self._observer = observer
         self._slots = slots
         self._stop = stop
         endpoints = {f"/{SERVICE}/{method.name}": self._endpoint(service, method) for method in METHODS}
@@ -84,10 +86,12 @@ class ConnectFront(ConnectWSGIApplication):
 
     def _unary(self, function: Callable[[Any, Call], Message], name: str) -> Callable[[Message, _Context], Message]:
         def answer(request: Message, context: _Context) -> Message:
-            try:
-                return function(request, self._call(context))
-            except Exception as error:  # the edge: every error becomes a code
-                raise _wire(error, name) from error
+            with measured(self._observer, name, self._slots, waits=False) as measure:
+                try:
+                    return function(request, self._call(context, measure))
+                except Exception as error:  # the edge: every error becomes a code
+                    measure.code, message = outcome(error, name)
+                    raise ConnectError(Code[measure.code], message) from error
 
         return answer
 
@@ -95,18 +99,20 @@ class ConnectFront(ConnectWSGIApplication):
         self, function: Callable[[Any, Call], Iterator[Message]], name: str
     ) -> Callable[[Message, _Context], Iterator[Message]]:
         def answer(request: Message, context: _Context) -> Iterator[Message]:
-            try:
-                yield from function(request, self._call(context))
-            except Exception as error:  # the edge: every error becomes a code
-                raise _wire(error, name) from error
+            with measured(self._observer, name, self._slots, waits=True) as measure:
+                try:
+                    yield from function(request, self._call(context, measure))
+                except Exception as error:  # the edge: every error becomes a code
+                    measure.code, message = outcome(error, name)
+                    raise ConnectError(Code[measure.code], message) from error
 
         return answer
 
-    def _call(self, context: _Context) -> Call:
+    def _call(self, context: _Context, measure: Measure) -> Call:
         is_gone = _IS_GONE.get()
         headers = context.request_headers
         return Call(
-            slots=self._slots,
+            slots=measure,
             stop=self._stop,
             is_active=lambda: not is_gone(),
             remaining=lambda: None if context.timeout_ms is None else context.timeout_ms / 1_000,
@@ -133,8 +139,3 @@ class _CompactJson:
     def decode(self, data: bytes | bytearray, message_class: type[Message]) -> Message:
         message: Message = self._wrapped.decode(data, message_class)
         return message
-
-
-def _wire(error: Exception, method: str) -> ConnectError:
-    code, message = outcome(error, method)
-    return ConnectError(Code[code], message)

@@ -5,9 +5,20 @@ from __future__ import annotations
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from agent.api.progress import Progress, Stage
 from agent.api.views import Row
+from agent.api.visibility import Details
 from agent.model.resources import Failure
-from agent.model.status import Job, JobState, PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
+from agent.model.status import (
+    Feature,
+    Job,
+    JobState,
+    PendingDeletion,
+    RepositoryStatus,
+    Status,
+    SyncProgress,
+    SyncReport,
+)
 from agent.model.workloads import Rollout, WorkloadSnapshot
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
@@ -16,6 +27,13 @@ _STATES = {
     JobState.RUNNING: pb.JOB_STATE_RUNNING,
     JobState.SUCCEEDED: pb.JOB_STATE_SUCCEEDED,
     JobState.FAILED: pb.JOB_STATE_FAILED,
+}
+
+_STAGES = {
+    Stage.UNKNOWN: pb.REVISION_STAGE_UNKNOWN,
+    Stage.SEEN: pb.REVISION_STAGE_SEEN,
+    Stage.APPLIED: pb.REVISION_STAGE_APPLIED,
+    Stage.READY: pb.REVISION_STAGE_READY,
 }
 
 
@@ -32,8 +50,8 @@ def repository(value: RepositoryStatus) -> pb.Repository:
     )
 
 
-def status(value: Status, snapshot: WorkloadSnapshot) -> pb.GetStatusResponse:
-    """How the cluster stands to git."""
+def status(value: Status, snapshot: WorkloadSnapshot, shown: Details) -> pb.GetStatusResponse:
+    """How the cluster stands to git; of the last sync and the cluster's notices what is `shown`."""
     report = value.last_sync
     return pb.GetStatusResponse(
         repository=repository(value.repository),
@@ -43,12 +61,21 @@ def status(value: Status, snapshot: WorkloadSnapshot) -> pb.GetStatusResponse:
         revision_marked=value.revision_marked,
         marker_error=value.marker_error,
         last_sync=summary(report) if report else None,
-        failures=map(failure, report.failures if report else ()),
-        pending_deletions=map(pending_deletion, report.pending_deletions if report else ()),
-        deletions_hash=report.deletions_hash if report else "",
-        notices=(*(report.notices if report else ()), *snapshot.notices),
+        failures=map(failure, shown.failures),
+        pending_deletions=map(pending_deletion, shown.pending),
+        deletions_hash=shown.deletions_hash,
+        notices=(*value.notices, *shown.notices),
         workloads_as_of=timestamp(snapshot.as_of),
+        automation=feature(value.automation),
+        scanning=feature(value.scanning),
+        restricted=shown.restricted,
+        not_ready=snapshot.not_ready,
     )
+
+
+def feature(value: Feature) -> pb.Feature:
+    """Whether a part of the agent is at work."""
+    return pb.Feature(enabled=value.enabled, reason=value.reason)
 
 
 def summary(report: SyncReport) -> pb.SyncSummary:
@@ -116,8 +143,26 @@ def rollout(value: Rollout) -> pb.Rollout:
     )
 
 
-def job(value: Job) -> pb.Job:
-    """How a job stands."""
+def revision(ref: str, version: int, value: Progress) -> pb.RevisionProgress:
+    """How far a commit has come."""
+    return pb.RevisionProgress(
+        ref=ref,
+        revision=value.revision,
+        version=version,
+        stage=_STAGES[value.stage],
+        failures=map(failure, value.failures),
+        pending=[
+            pb.PendingRollout(workload=str(item.id), status=item.status, rollout=rollout(item.rollout))
+            for item in value.pending
+        ],
+        workloads=value.workloads,
+        error=value.error,
+        restricted=value.restricted,
+    )
+
+
+def job(value: Job, shown: Details) -> pb.Job:
+    """How a job stands; of its sync what is `shown`."""
     return pb.Job(
         id=value.id,
         version=value.version,
@@ -125,23 +170,23 @@ def job(value: Job) -> pb.Job:
         created_at=timestamp(value.created_at),
         error=value.error,
         hint=value.hint,
-        sync=sync_job(value.sync) if value.sync else None,
+        sync=sync_job(value.sync, shown) if value.sync else None,
     )
 
 
-def sync_job(value: SyncProgress) -> pb.SyncJob:
-    """What a sync has come to."""
+def sync_job(value: SyncProgress, shown: Details) -> pb.SyncJob:
+    """What a sync has come to; of its details what is `shown`."""
     report = value.report
     return pb.SyncJob(
         url=value.url,
         branch=value.branch,
         revision=value.revision,
         summary=summary(report) if report else None,
-        failures=map(failure, report.failures if report else ()),
-        pending_deletions=map(pending_deletion, report.pending_deletions if report else ()),
-        deletions_hash=report.deletions_hash if report else "",
+        failures=map(failure, shown.failures),
+        pending_deletions=map(pending_deletion, shown.pending),
+        deletions_hash=shown.deletions_hash,
         marker_error=value.marker_error,
-        notices=report.notices if report else (),
+        notices=shown.notices,
     )
 
 

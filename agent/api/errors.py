@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from agent import telemetry
 from agent.model.access import ForbiddenError
-from agent.model.errors import FluxError, StoppedError, UsageError
+from agent.model.errors import ClusterError, FluxError, StoppedError, UsageError
 
 MAX_MESSAGE = 2_000
 """Characters of an error's message; gRPC sends it in a header."""
@@ -27,6 +27,10 @@ class BusyError(FluxError):
     """All room for this kind of call is taken."""
 
 
+class UnavailableError(FluxError):
+    """It cannot be answered yet, or not at present."""
+
+
 class UnauthenticatedError(FluxError):
     """The caller did not prove who they are."""
 
@@ -38,17 +42,20 @@ CODES: Mapping[type[FluxError], str] = MappingProxyType(
         BusyError: "RESOURCE_EXHAUSTED",
         UnauthenticatedError: "UNAUTHENTICATED",
         ForbiddenError: "PERMISSION_DENIED",
+        UnavailableError: "UNAVAILABLE",
         StoppedError: "UNAVAILABLE",
         FluxError: "FAILED_PRECONDITION",
     }
 )
-"""Error type → gRPC code; the nearest ancestor counts."""
+"""Error type → gRPC code; the nearest ancestor counts. An API server that does not answer now is UNAVAILABLE, too."""
 
 
 def outcome(error: Exception, method: str) -> tuple[str, str]:
     """The code and the message for the caller; a bug is logged with its trace and told without."""
     if isinstance(error, FluxError):
         code = next(CODES[ancestor] for ancestor in type(error).__mro__ if ancestor in CODES)
+        if isinstance(error, ClusterError) and error.temporary:
+            code = "UNAVAILABLE"
         return code, str(error)[:MAX_MESSAGE]
     _log.error("unexpected error in a call", method=method, exc_info=error)
     return "INTERNAL", f"{method} ran into a bug of flux-agent (its log holds the trace)"

@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from agent.api.auth import TOKEN_HEADER, Admit
-from agent.api.call import Call, Slots
+from agent.api.call import Call, Measure, Observer, Slots, measured
 from agent.api.errors import BusyError, outcome
 from agent.api.listen import Address
 from agent.api.methods import METHODS, SERVICE, Method
@@ -53,10 +53,19 @@ class NativeFront:
         admit: Is asked who calls, before each call of the contract; health and reflection are open.
         stop: Set when the agent is shutting down.
         is_ready: Whether the agent can serve; what gRPC's health service answers.
+        observer: Is told of every call of the contract.
     """
 
-    def __init__(self, service: Service, admit: Admit, stop: threading.Event, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        admit: Admit,
+        stop: threading.Event,
+        is_ready: Callable[[], bool],
+        observer: Observer,
+    ) -> None:
         self._admit = admit
+        self._observer = observer
         self._stop = stop
         self._slots = Slots(THREADS // 2)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="api-grpc")
@@ -104,10 +113,12 @@ class NativeFront:
         self, function: Callable[[Any, Call], Message], name: str
     ) -> Callable[[Message, grpc.ServicerContext], Message]:
         def answer(request: Message, context: grpc.ServicerContext) -> Message:
-            try:
-                return function(request, self._call(context))
-            except Exception as error:  # noqa: BLE001 # the edge: every error becomes a code
-                _abort(context, error, name)
+            with measured(self._observer, name, self._slots, waits=False) as measure:
+                try:
+                    return function(request, self._call(context, measure))
+                except Exception as error:  # noqa: BLE001 # the edge: every error becomes a code
+                    measure.code, message = outcome(error, name)
+                    _abort(context, measure.code, message)
 
         return answer
 
@@ -115,17 +126,19 @@ class NativeFront:
         self, function: Callable[[Any, Call], Iterator[Message]], name: str
     ) -> Callable[[Message, grpc.ServicerContext], Iterator[Message]]:
         def answer(request: Message, context: grpc.ServicerContext) -> Iterator[Message]:
-            try:
-                yield from function(request, self._call(context))
-            except Exception as error:  # noqa: BLE001 # the edge: every error becomes a code
-                _abort(context, error, name)
+            with measured(self._observer, name, self._slots, waits=True) as measure:
+                try:
+                    yield from function(request, self._call(context, measure))
+                except Exception as error:  # noqa: BLE001 # the edge: every error becomes a code
+                    measure.code, message = outcome(error, name)
+                    _abort(context, measure.code, message)
 
         return answer
 
-    def _call(self, context: grpc.ServicerContext) -> Call:
+    def _call(self, context: grpc.ServicerContext, measure: Measure) -> Call:
         headers = {key: value for key, value in context.invocation_metadata() if isinstance(value, str)}
         return Call(
-            slots=self._slots,
+            slots=measure,
             stop=self._stop,
             is_active=context.is_active,
             remaining=context.time_remaining,
@@ -134,8 +147,7 @@ class NativeFront:
         )
 
 
-def _abort(context: grpc.ServicerContext, error: Exception, method: str) -> NoReturn:
-    code, message = outcome(error, method)
+def _abort(context: grpc.ServicerContext, code: str, message: str) -> NoReturn:
     context.abort(grpc.StatusCode[code], message)
     raise AssertionError("abort raises")
 
@@ -168,4 +180,4 @@ class _Reflection(reflection.ReflectionServicer):  # type: ignore[misc] # publis
             with self._slots.hold():
                 yield from super().ServerReflectionInfo(request_iterator, context)
         except BusyError as error:
-            _abort(context, error, "ServerReflectionInfo")
+            _abort(context, *outcome(error, "ServerReflectionInfo"))

@@ -10,13 +10,14 @@ Calls that wait (streams, long polls) hold at most half of a front's threads: th
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from agent import telemetry
 from agent.api.auth import Admit
-from agent.api.call import Slots
+from agent.api.call import Observer, Slots, Unmeasured
 from agent.api.connect import ConnectFront
-from agent.api.http import Health, Page, Router, metrics_only, metrics_page, probe
+from agent.api.http import Health, Hook, Page, Router, metrics_only, metrics_page, probe
 from agent.api.listen import Address
 from agent.api.native import NativeFront
 from agent.api.service import Service
@@ -35,6 +36,25 @@ GRACE = 1.0
 _log = telemetry.logger("api")
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is served beside the API.
+
+    Attributes:
+        health: How the agent is.
+        metrics: The metrics in Prometheus' text format.
+        pages: More plain pages by their path.
+        hooks: What takes POSTs, by its path.
+        observer: Is told of every call of the API.
+    """
+
+    health: Callable[[], Health]
+    metrics: Callable[[], bytes]
+    pages: Mapping[str, Page] = field(default_factory=dict)
+    hooks: Mapping[str, Hook] = field(default_factory=dict)
+    observer: Observer = field(default_factory=Unmeasured)
+
+
 class ApiServer:
     """Everything the agent serves.
 
@@ -42,8 +62,7 @@ class ApiServer:
         service: Answers the calls.
         settings: Where to listen.
         admit: Finds out who calls.
-        health: How the agent is.
-        metrics_body: The metrics in Prometheus' text format.
+        beside: What is served beside them.
         stop: Set when the agent is shutting down.
 
     Raises:
@@ -55,22 +74,23 @@ class ApiServer:
         service: Service,
         settings: ApiSettings,
         admit: Admit,
-        health: Callable[[], Health],
-        metrics_body: Callable[[], bytes],
+        beside: Beside,
         stop: threading.Event,
     ) -> None:
         self._settings = settings
-        metrics = metrics_page(metrics_body)
+        health, metrics = beside.health, metrics_page(beside.metrics)
         pages: dict[str, Page] = {
+            **beside.pages,
             "/healthz": probe(health, lambda state: state.live),
             "/readyz": probe(health, lambda state: state.ready),
         }
         if not settings.listen_metrics:
             pages["/metrics"] = metrics
-        connect = ConnectFront(service, admit, Slots(HTTP_THREADS // 2), stop)
-        self._http = WebServer("api-http", Router(connect.path, connect, pages), HTTP_THREADS, stop)
+        connect = ConnectFront(service, admit, Slots(HTTP_THREADS // 2), stop, beside.observer)
+        router = Router(connect.path, connect, pages, beside.hooks)
+        self._http = WebServer("api-http", router, HTTP_THREADS, stop)
         self._metrics = WebServer("api-metrics", metrics_only(metrics), _METRICS_THREADS, stop)
-        self._native = NativeFront(service, admit, stop, lambda: health().ready)
+        self._native = NativeFront(service, admit, stop, lambda: health().ready, beside.observer)
 
     @property
     def http_port(self) -> int:

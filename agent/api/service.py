@@ -2,20 +2,26 @@
 
 It knows neither gRPC nor Connect: it takes a message and a `Call`, answers with a message, and raises FluxErrors. The
 fronts find the methods by name: `ListWorkloads` is `list_workloads`.
+
+The rights each takes: Version none, the other reads to list workloads somewhere, and they show what is where. Sync to
+create syncs somewhere, because it only hastens what comes by itself; approved deletions take it where they are.
 """
 
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.api import convert, views
+from agent import telemetry
+from agent.api import convert, views, visibility
 from agent.api.call import Call
+from agent.api.errors import UnavailableError
 from agent.api.jobs import Jobs
+from agent.model.access import CREATE_SYNCS, LIST_WORKLOADS, Right, Visible
 from agent.model.errors import NotReadyError
-from agent.model.status import Status
+from agent.model.status import Job, Status, SyncReport
 from agent.model.workloads import WorkloadSnapshot
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
@@ -24,6 +30,8 @@ MAX_WAIT = 25.0
 
 HEARTBEAT = 15.0
 """Seconds after which a stream says again what it said last."""
+
+_log = telemetry.logger("api")
 
 
 class Reads(Protocol):
@@ -35,6 +43,12 @@ class Reads(Protocol):
     def workloads(self) -> WorkloadSnapshot:
         """What the cluster runs."""
 
+    def version(self) -> int:
+        """Counts the changes of both; never 0."""
+
+    def wait(self, after: int, timeout: float, over: Callable[[], bool]) -> int:
+        """The version, as soon as it is past `after` or after so many seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
@@ -45,6 +59,8 @@ class Handlers:
     diff: Callable[[pb.DiffRequest, Call], pb.DiffResponse]
     export: Callable[[pb.ExportRequest, Call], pb.ExportResponse]
     get_public_key: Callable[[pb.GetPublicKeyRequest, Call], pb.GetPublicKeyResponse]
+    list_images: Callable[[pb.ListImagesRequest, Call], pb.ListImagesResponse]
+    explain: Callable[[pb.ExplainRequest, Call], pb.ExplainResponse]
 
 
 class Service:
@@ -65,54 +81,128 @@ class Service:
         self.diff = handlers.diff
         self.export = handlers.export
         self.get_public_key = handlers.get_public_key
+        self.list_images = handlers.list_images
+        self.explain = handlers.explain
         self._version = version
 
     def version(self, _request: pb.VersionRequest, _call: Call) -> pb.VersionResponse:
         """What is running."""
         return pb.VersionResponse(version=self._version, python_version=platform.python_version())
 
-    def get_status(self, _request: pb.GetStatusRequest, _call: Call) -> pb.GetStatusResponse:
+    def get_status(self, _request: pb.GetStatusRequest, call: Call) -> pb.GetStatusResponse:
         """How the cluster stands to git."""
-        return convert.status(self._reads.status(), self._reads.workloads())
+        status, snapshot = self._reads.status(), self._reads.workloads()
+        return convert.status(status, snapshot, self._details(call, status.last_sync, snapshot.notices))
 
-    def get_repository(self, _request: pb.GetRepositoryRequest, _call: Call) -> pb.GetRepositoryResponse:
+    def get_repository(self, _request: pb.GetRepositoryRequest, call: Call) -> pb.GetRepositoryResponse:
         """Which repository is followed."""
+        self._visible(call, LIST_WORKLOADS)
         return pb.GetRepositoryResponse(repository=convert.repository(self._reads.status().repository))
 
-    def list_workloads(self, request: pb.ListWorkloadsRequest, _call: Call) -> pb.ListWorkloadsResponse:
+    def list_workloads(self, request: pb.ListWorkloadsRequest, call: Call) -> pb.ListWorkloadsResponse:
         """The workloads of the cluster."""
+        visible = self._listable(call, request.namespace)
+        version = self._moved(request, call)
+        snapshot, restricted = visibility.workloads(self._reads.workloads(), visible)
         window = views.Window(request.namespace, request.page_size, request.page_token)
-        page = views.list_workloads(self._reads.workloads(), self._reads.status(), window)
-        return pb.ListWorkloadsResponse(workloads=map(convert.workload, page.rows), next_page_token=page.next_token)
+        page = views.list_workloads(snapshot, self._reads.status(), window)
+        return pb.ListWorkloadsResponse(
+            workloads=map(convert.workload, page.rows),
+            next_page_token=page.next_token,
+            version=version,
+            restricted=restricted,
+        )
 
     def sync(self, request: pb.SyncRequest, call: Call) -> pb.SyncResponse:
         """A job that brings the cluster to git."""
         call.check()
-        if not self._reads.status().repository.url:
+        self._visible(call, CREATE_SYNCS)
+        status = self._reads.status()
+        if request.allow_deletions:
+            call.access.require(CREATE_SYNCS, visibility.approved(status.last_sync, request.allow_deletions))
+        if not status.repository.url:
             raise NotReadyError("no git repository is configured", hint="start flux-agent with --git-url")
-        return pb.SyncResponse(job_id=self._jobs.submit_sync(request.allow_deletions).id)
+        job = self._jobs.submit_sync(request.allow_deletions)
+        _log_change("Sync", call, job, allow_deletions=request.allow_deletions)
+        return pb.SyncResponse(job_id=job.id)
 
     def get_job(self, request: pb.GetJobRequest, call: Call) -> pb.GetJobResponse:
         """How a job stands, or how it stands once it has moved on."""
+        self._visible(call, LIST_WORKLOADS)
         job, patience = self._jobs.get(request.job_id), call.patience(min(_seconds(request), MAX_WAIT))
         if request.after_version >= job.version and not job.state.ended and patience:
             with call.slots.hold():
                 job = self._jobs.wait(job.id, request.after_version, patience, call.over)
             if job.version <= request.after_version:
                 call.check()
-        return pb.GetJobResponse(job=convert.job(job))
+        return pb.GetJobResponse(job=self._shown(job, call))
 
     def watch_job(self, request: pb.WatchJobRequest, call: Call) -> Iterator[pb.WatchJobResponse]:
         """Every change of a job until it has ended."""
+        self._visible(call, LIST_WORKLOADS)
         with call.slots.hold():
             job = self._jobs.get(request.job_id)
-            yield pb.WatchJobResponse(job=convert.job(job))
+            yield pb.WatchJobResponse(job=self._shown(job, call))
             while not (job.state.ended or call.over()):
                 job = self._jobs.wait(job.id, job.version, HEARTBEAT, call.over)
-                yield pb.WatchJobResponse(job=convert.job(job))
+                yield pb.WatchJobResponse(job=self._shown(job, call))
         if not job.state.ended:
             call.check()
 
+    def _moved(self, request: pb.ListWorkloadsRequest, call: Call) -> int:
+        """The version of what there is to list, once it is past the one that the caller has seen."""
+        patience = call.patience(min(_seconds(request), MAX_WAIT))
+        if not (request.after_version and patience):
+            return self._reads.version()
+        with call.slots.hold():
+            version = self._reads.wait(request.after_version, patience, call.over)
+        call.check()
+        return version
 
-def _seconds(request: pb.GetJobRequest) -> float:
+    def _visible(self, call: Call, right: Right, report: SyncReport | None = None) -> Visible:
+        """Where the caller has the right.
+
+        Raises:
+            ForbiddenError: Nowhere.
+        """
+        return call.access.visible(right, visibility.candidates(self._reads.status(), self._reads.workloads(), report))
+
+    def _listable(self, call: Call, namespace: str) -> Visible:
+        """What may be listed: of the one namespace that was asked for all or nothing, else what the caller may see.
+
+        Raises:
+            ForbiddenError: Nothing, or not that namespace.
+            UnavailableError: The workloads have not been listed yet; an empty list would look like an empty cluster.
+        """
+        if namespace:
+            call.access.require(LIST_WORKLOADS, [namespace])
+        visible = Visible() if namespace else self._visible(call, LIST_WORKLOADS)
+        if why := self._reads.workloads().not_ready:
+            raise UnavailableError(why, hint="try again in a moment", temporary=True)
+        return visible
+
+    def _details(self, call: Call, report: SyncReport | None, notices: Iterable[str] = ()) -> visibility.Details:
+        """What of a sync the caller may see."""
+        visible = self._visible(call, LIST_WORKLOADS, report)
+        known = visibility.candidates(self._reads.status(), self._reads.workloads())
+        return visibility.details(report, visible, known, notices)
+
+    def _shown(self, job: Job, call: Call) -> pb.Job:
+        return convert.job(job, self._details(call, job.sync.report if job.sync else None))
+
+
+def _log_change(method: str, call: Call, job: Job, **more: str) -> None:
+    """Say who asked for a change: what was proven of them, which the API server's audit log ties to a person."""
+    caller = call.access.caller
+    _log.info(
+        "a change was asked for",
+        method=method,
+        caller=caller.name or "anybody (--auth=none)",
+        credential_id=caller.credential_id,
+        job=job.id,
+        **{key: value for key, value in more.items() if value},
+    )
+
+
+def _seconds(request: pb.GetJobRequest | pb.ListWorkloadsRequest) -> float:
     return request.wait.seconds + request.wait.nanos / 1e9

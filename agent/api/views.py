@@ -80,11 +80,12 @@ def list_workloads(snapshot: WorkloadSnapshot, status: Status, window: Window) -
     start = bisect_right(ids, _last_of(window.token)) if window.token else 0
     end = start + min(window.size or MAX_PAGE, MAX_PAGE)
     errors = _sync_errors(status)
-    rows = tuple(_row(wanted[place], status, errors.get(id_, "")) for id_, place in ordered[start:end])
+    rows = tuple(row_of(wanted[place], status, errors.get(id_, "")) for id_, place in ordered[start:end])
     return Page(rows, _token_after(ids[end - 1]) if end < len(ids) else "")
 
 
-def _row(workload: Workload, status: Status, sync_error: str) -> Row:
+def row_of(workload: Workload, status: Status, sync_error: str = "") -> Row:
+    """A workload with what git says of it."""
     policies = status.policies.get(workload.id)
     if policies is not None:
         return Row(workload, policies, sync_error=sync_error)

@@ -117,6 +117,15 @@ class ApiClient:
         query = f"fieldManager={FIELD_MANAGER}&force=true"
         return self.send(Request("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml"))
 
+    def dry_run(self, path: str, body: bytes) -> dict[str, Any]:
+        """As `apply`, but nothing is kept: the object as it would stand."""
+        query = f"fieldManager={FIELD_MANAGER}&force=true&dryRun=All"
+        return self.send(Request("PATCH", f"{path}?{query}", body, "application/apply-patch+yaml"))
+
+    def dry_replace(self, path: str, body: bytes) -> dict[str, Any]:
+        """What replacing the object as a whole would make of it; nothing is kept."""
+        return self.send(Request("PUT", f"{path}?fieldManager={FIELD_MANAGER}&dryRun=All", body))
+
     def json_patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """A JSON patch (RFC 6902), all of it or nothing."""
         body = json.dumps(operations).encode()

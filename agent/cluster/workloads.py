@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from agent.model.errors import ClusterError, StoppedError
 from agent.model.ids import WorkloadId
 from agent.model.resources import Resource
-from agent.model.workloads import Container, Rollout, Workload, WorkloadSnapshot
+from agent.model.workloads import Container, Rollout, View, Workload, WorkloadSnapshot
 
 _VERBS = frozenset({"list", "watch"})
 KINDS = (
@@ -33,6 +33,8 @@ CATCH_UP = 2.0
 _PAUSES = (1.0, 30.0)
 _ANTECEDENTS = ("helm.fluxcd.io/antecedent", "flux.weave.works/antecedent")
 _ADDON_MODES = ("EnsureExists", "Reconcile")
+_REFUSALS = frozenset({403, 404})
+"""What the server answers where a kind may not be listed or is not served: no waiting helps."""
 
 
 class Client(Protocol):
@@ -56,14 +58,22 @@ class _Feed:
     live: bool = False
     as_of: float = 0.0
     error: str = ""
+    refused: bool = False
 
 
 class WorkloadWatcher:
     """Keeps the snapshot; `run` is one thread's loop for one feed."""
 
-    def __init__(self, client: Client, namespaces: Iterable[str], stop: threading.Event) -> None:
-        """`namespaces` are the only ones to watch; none watches all."""
+    def __init__(
+        self,
+        client: Client,
+        namespaces: Iterable[str],
+        stop: threading.Event,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`namespaces` are the only ones to watch; none watches all. `changed` is called when the snapshot changes."""
         self._client = client
+        self._changed = changed
         self._stop = stop
         self._lock = threading.Lock()
         self._feeds = [_Feed(kind, scope, {}) for kind in KINDS for scope in (tuple(namespaces) or ("",))]
@@ -79,8 +89,7 @@ class WorkloadWatcher:
 
     def ready(self) -> bool:
         """Whether every kind has been listed once, or is known not to be readable."""
-        with self._lock:
-            return all(feed.as_of or feed.error for feed in self._feeds)
+        return not self.snapshot().not_ready
 
     def snapshot(self) -> WorkloadSnapshot:
         """All workloads as of now, ordered by id."""
@@ -92,7 +101,8 @@ class WorkloadWatcher:
                 self._stale = False
             as_of = min((now if feed.live else feed.as_of for feed in self._feeds), default=now)
             notices = tuple(sorted({feed.error for feed in self._feeds if feed.error}))
-            return WorkloadSnapshot(self._snapshot.workloads, as_of, notices)
+            views = tuple(map(_view, self._feeds))
+            return WorkloadSnapshot(self._snapshot.workloads, as_of, notices, views, _why_not_ready(self._feeds))
 
     def _run(self, feed: _Feed) -> None:
         pause = _PAUSES[0]
@@ -123,6 +133,7 @@ class WorkloadWatcher:
         with self._lock:
             feed.workloads, feed.live, feed.as_of, feed.error = found, True, time.time(), ""
             self._advance(feed, version)
+        self._changed()
         return version
 
     def _follow(self, feed: _Feed, version: str) -> None:
@@ -149,11 +160,13 @@ class WorkloadWatcher:
         workload = workload_of(event["object"], feed.resource.kind)
         key = workload.id.namespace, workload.id.name
         with self._lock:
-            if event["type"] == "DELETED":
-                feed.workloads.pop(key, None)
-            else:
-                feed.workloads[key] = workload
+            before = feed.workloads.pop(key, None)
+            after = None if event["type"] == "DELETED" else workload
+            if after is not None:
+                feed.workloads[key] = after
             self._advance(feed, version)
+        if before != after:  # most events of a rollout change nothing that is shown
+            self._changed()
 
     def _advance(self, feed: _Feed, version: str) -> None:
         """The feed has changed; the lock is held."""
@@ -179,16 +192,28 @@ class WorkloadWatcher:
             if feed.live:
                 feed.live, feed.as_of = False, time.time()
             feed.error = f"{feed.resource.plural} cannot be watched: {error}"
+            feed.refused = error.status in _REFUSALS
+        self._changed()
+
+
+def _why_not_ready(feeds: Iterable[_Feed]) -> str:
+    """Which kinds nobody has seen yet, and what is in the way; one that may not be listed is not waited for."""
+    waiting = [feed for feed in feeds if not (feed.as_of or feed.refused)]
+    if not waiting:
+        return ""
+    kinds = ", ".join(sorted({feed.resource.plural for feed in waiting}))
+    errors = "; ".join(sorted({feed.error for feed in waiting if feed.error})[:1])
+    return f"the workloads have not been listed yet: {errors or kinds}"
+
+
+def _view(feed: _Feed) -> View:
+    resource = feed.resource
+    trouble = feed.error or ("" if feed.live else f"{resource.plural} have not been listed yet")
+    return View(f"{resource.group}/{resource.plural}", resource.kind.lower(), feed.namespace, feed.version, trouble)
 
 
 def _is_behind(feed: _Feed, newest: Mapping[tuple[str, str], int]) -> bool:
-    written = [
-        version
-        for (kind, namespace), version in newest.items()
-        if kind == f"{feed.resource.group}/{feed.resource.plural}" and feed.namespace in ("", namespace)
-    ]
-    wanted = max(written, default=0)
-    return feed.live and feed.version.isdigit() and int(feed.version) < wanted
+    return feed.live and _view(feed).misses(newest)
 
 
 def _bound(method: Callable[[_Feed], None], feed: _Feed) -> Callable[[], None]:
@@ -199,22 +224,28 @@ def workload_of(item: Mapping[str, Any], kind: str) -> Workload:
     """One object of the API server as a workload."""
     metadata, spec, status = item["metadata"], item.get("spec") or {}, item.get("status") or {}
     annotations, labels = metadata.get("annotations") or {}, metadata.get("labels") or {}
-    rollout = _rollout(kind, spec, status)
+    rollout, pod = _rollout(kind, spec, status), _pod_of(spec, kind)
     return Workload(
         id=WorkloadId(metadata.get("namespace", ""), kind.lower(), metadata["name"]),
-        containers=_containers(spec, kind),
+        containers=_containers(pod),
         status=_status(kind, metadata, status, rollout),
         rollout=rollout,
         labels=labels,
         antecedent=next((annotations[key] for key in _ANTECEDENTS if key in annotations), ""),
-        system=_is_addon(metadata.get("namespace", ""), labels),
+        system=is_addon(metadata.get("namespace", ""), labels),
+        pull_secrets=tuple(item["name"] for item in pod.get("imagePullSecrets") or () if item.get("name")),
+        service_account=pod.get("serviceAccountName") or "default",
     )
 
 
-def _containers(spec: Mapping[str, Any], kind: str) -> tuple[Container, ...]:
+def _pod_of(spec: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
     if kind == "CronJob":
         spec = (spec.get("jobTemplate") or {}).get("spec") or {}
-    pod = (spec.get("template") or {}).get("spec") or {}
+    pod: Mapping[str, Any] = (spec.get("template") or {}).get("spec") or {}
+    return pod
+
+
+def _containers(pod: Mapping[str, Any]) -> tuple[Container, ...]:
     return tuple(
         Container(entry["name"], entry.get("image", ""), init)
         for field, init in (("containers", False), ("initContainers", True))
@@ -282,7 +313,7 @@ def _status(kind: str, metadata: Mapping[str, Any], status: Mapping[str, Any], r
     return "ready" if done else "updating"
 
 
-def _is_addon(namespace: str, labels: Mapping[str, str]) -> bool:
+def is_addon(namespace: str, labels: Mapping[str, str]) -> bool:
     """Whether the cluster's own add-on manager keeps it: nobody's to change through git."""
     return namespace == "kube-system" and (
         labels.get("kubernetes.io/cluster-service") == "true"

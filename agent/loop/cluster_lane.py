@@ -99,10 +99,14 @@ class ClusterLane:
             report = self._engine.sync(SyncRequest(revision, loaded, approved))
             report = replace(report, failures=self._blamed(revision, report.failures))
         self._state = self._state.after(report, time.monotonic(), self._options.interval)
-        if tickets:
-            self._options.catch_up(report.newest)
+        self._options.catch_up(report.newest)
         self._publish(report, loaded)
         self._report_to(Synced(revision, report, hold_of(report), tickets))
+
+    def loaded(self, revision: str) -> Loaded | None:
+        """What the revision holds, where it is the one that was loaded last; any thread may ask."""
+        known, loaded = self._loaded
+        return loaded if known == revision else None
 
     def _load(self, revision: str) -> Loaded:
         if self._loaded[0] != revision:
@@ -118,6 +122,7 @@ class ClusterLane:
             policies=policies_by_workload(loaded.manifests, self._options.default_namespace)
             if not report.error
             else status.policies,
+            written={**status.written, **report.newest},
         )
         gauges, failed = self._parts.gauges, len(report.failures)
         gauges.observe_sync(report.duration, not report.error and not report.holds)

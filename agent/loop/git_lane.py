@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -16,25 +17,32 @@ from agent.model.jobs import SyncTicket
 from agent.model.status import SyncProgress, SyncReport
 
 _FIRST_BACKOFF = 2.0
+NOTIFY_PAUSE = 2.0
+"""Seconds after a fetch in which nobody's notice brings the next one forward."""
 MAX_COMMITS = 20
 """Commits that one event lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class GitTimes:
-    """When the git lane fetches next: seconds on the monotonic clock, and failures in a row."""
+    """When the git lane fetches next and when it did last, on the monotonic clock, and failures in a row."""
 
     next_fetch: float = 0.0
     failures: int = 0
+    fetched_at: float = 0.0
 
     def after_success(self, now: float, interval: float) -> GitTimes:
         """The next fetch comes after the poll interval."""
-        return GitTimes(now + interval)
+        return GitTimes(now + interval, fetched_at=now)
 
     def after_failure(self, now: float, interval: float) -> GitTimes:
         """Try again soon, then ever later, never later than the poll interval."""
         failures = self.failures + 1
-        return GitTimes(now + min(interval, _FIRST_BACKOFF * 2 ** min(failures - 1, 20)), failures)
+        return GitTimes(now + min(interval, _FIRST_BACKOFF * 2 ** min(failures - 1, 20)), failures, now)
+
+    def hurried(self) -> GitTimes:
+        """Fetch as soon as the pause after the last fetch is over: many notices in it become one fetch."""
+        return replace(self, next_fetch=min(self.next_fetch, self.fetched_at + NOTIFY_PAUSE))
 
 
 class GitLane:
@@ -47,6 +55,7 @@ class GitLane:
         self._marker = marker
         self._interval = poll_interval
         self._times = GitTimes()
+        self._notified = threading.Event()
         self._marked: str | None = None
         self._unreadable = False
         self._revisions: Inbox[Revision] | None = None
@@ -59,6 +68,11 @@ class GitLane:
         """Fetch and sync now, and tell the ticket."""
         self.inbox.put(ticket)
 
+    def notify(self) -> None:
+        """Somebody says that there is something new: fetch soon, and sync where there is. Calls may be many."""
+        self._notified.set()
+        self.inbox.wake()
+
     def run(self) -> None:
         """The lane's loop."""
         while not self._parts.stop.is_set():
@@ -66,6 +80,9 @@ class GitLane:
             for item in items:
                 if isinstance(item, Synced):
                     self._finish(item)
+            if self._notified.is_set():
+                self._notified.clear()
+                self._times = self._times.hurried()
             tickets = tuple(item for item in items if not isinstance(item, Synced))
             if not self._parts.stop.is_set() and (tickets or time.monotonic() >= self._times.next_fetch):
                 self._fetch(tickets)

@@ -30,6 +30,8 @@ class PendingDeletion:
     object_id: str
     reason: str
     uid: str = ""
+    held: bool = False
+    """Whether it waits for approval, and so counts in the hash that approves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,14 @@ class SyncReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Feature:
+    """Whether a part of the agent is at work, and why it is not."""
+
+    enabled: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the reads show, but for the workloads themselves; replaced as a whole, never changed."""
 
@@ -74,6 +84,12 @@ class Status:
     last_sync: SyncReport | None = None
     policies: Mapping[WorkloadId, Mapping[str, str]] = field(default_factory=dict)
     """The policies of every workload in git, by id; a workload that is no key is not in the repository."""
+    written: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """The newest resourceVersion that any sync wrote, by group/plural and namespace."""
+    notices: tuple[str, ...] = ()
+    """What people should know of the agent itself, such as rights that it lacks."""
+    automation: Feature = field(default_factory=Feature)
+    scanning: Feature = field(default_factory=Feature)
 
 
 class JobState(enum.Enum):

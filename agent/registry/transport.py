@@ -48,6 +48,7 @@ class Question:
         headers: Beside the usual ones.
         form: Sent as a form where there is one.
         limit: Bytes of the unpacked body at most.
+        direct: Whether no proxy may come between, as with the metadata of a cloud's machine: a proxy has its own.
     """
 
     url: str
@@ -56,6 +57,7 @@ class Question:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     form: Mapping[str, str] | None = field(default=None, repr=False)
     limit: int = 4 << 20
+    direct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ class Transport:
             timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
             allow_redirects=False,
             stream=True,
-            proxies=requests.utils.get_environ_proxies(question.url, no_proxy=None),
+            proxies={} if question.direct else requests.utils.get_environ_proxies(question.url, no_proxy=None),
         ) as response:
             body = bytearray()
             for piece in response.iter_content(_CHUNK):
@@ -224,7 +226,7 @@ def _redirected(question: Question, location: str) -> Question:
     if (old.scheme, old.netloc) != (new.scheme, new.netloc):
         headers = {name: value for name, value in headers.items() if name.lower() not in _SECRET_HEADERS}
     method = "GET" if question.method == "POST" else question.method
-    return Question(target, question.kind, method, headers, None, question.limit)
+    return Question(target, question.kind, method, headers, None, question.limit, question.direct)
 
 
 def _unreachable(host: str, error: Exception) -> RegistryError:

@@ -90,7 +90,7 @@ def invalid(kind: Kind, name: str, *problems: tuple[str, str]) -> Refusal:
     details = {
         **({"name": name} if name else {}),
         **({"group": kind.group} if kind.group else {}),
-        "kind": kind.kind,
+        **({"kind": kind.kind} if kind.kind else {}),
         "causes": causes,
     }
     listed = ", ".join(f"{field}: {words}" for field, words in problems)

@@ -1,7 +1,7 @@
 """A request for objects as a value, and what its body says.
 
 Bodies are JSON, or YAML where they are no JSON; protobuf, which kubectl's `create deployment` and the like send, is
-refused.
+refused, but for reviews and token requests.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import yaml
 from agent.sandbox import answers
 from agent.sandbox.checks import check_intent, check_strings
 from agent.sandbox.kinds import Kind, Object
+from agent.sandbox.messages import from_protobuf
 from agent.sandbox.patches import PatchError, json_patch, merge_patch, strategic_patch
 
 APPLY = "application/apply-patch+yaml"
@@ -64,7 +65,7 @@ def now() -> str:
 
 def _parsed(call: Call) -> Any:
     if "protobuf" in call.media:
-        raise answers.unsupported_media_type()
+        return from_protobuf(call.body, call.kind)
     try:
         return json.loads(call.body)
     except ValueError as error:

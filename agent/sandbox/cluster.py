@@ -1,8 +1,9 @@
 """An embedded stand-in for a Kubernetes API server: one object to start, use by HTTP, and stop.
 
 It is for `make demo` and fast tests, and does what the agent, the plugin and kubectl use of an API server; the suite
-in `tests/conformance` holds it to what a real one answers. It knows no users and no permissions, validates next to
-nothing, speaks no protobuf, runs no pods, makes no default ServiceAccounts, collects no dependents of deleted owners,
+in `tests/conformance` holds it to what a real one answers. RBAC is enforced, but Roles and bindings may be written
+without the rights they grant: there is no escalation check. It validates next to nothing, speaks next to no protobuf,
+runs no pods, makes no default ServiceAccounts, aggregates no ClusterRoles, collects no dependents of deleted owners,
 converts nothing between versions, and keeps all in memory. `docs/decisions.md` tells why it exists.
 """
 
@@ -19,13 +20,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from agent.sandbox import rbac
+from agent.sandbox.callers import Callers, Users
 from agent.sandbox.calls import now
 from agent.sandbox.controllers import Controllers
 from agent.sandbox.front import Handler, State
 from agent.sandbox.kinds import Catalogue
 from agent.sandbox.proxy import Routes
-from agent.sandbox.store import Store
+from agent.sandbox.reviews import Reviews
+from agent.sandbox.store import Kept, Store
 from agent.sandbox.strategies import Addresses, created
+from agent.sandbox.tokens import Tokens
 from agent.sandbox.verbs import NAMESPACES, Verbs
 
 Object = dict[str, Any]
@@ -79,14 +84,19 @@ class SandboxCluster:
         port: On loopback; 0 takes a free one.
         ready_after: Seconds from a change of a workload until its status says that it is rolled out.
         history: How many changes watches can look back.
+        users: People by their tokens: name and groups. Who shows no token is the administrator.
     """
 
-    def __init__(self, *, port: int = 0, ready_after: float = 0.05, history: int = 20_000) -> None:
+    def __init__(
+        self, *, port: int = 0, ready_after: float = 0.05, history: int = 20_000, users: Users | None = None
+    ) -> None:
         self.store = Store(history)
         self._catalogue = Catalogue()
         self._routes = Routes()
-        verbs = Verbs(self.store)
-        self._state = State(self.store, verbs, self._catalogue, self._routes)
+        tokens = Tokens(self.store)
+        callers = Callers(self.store, tokens, users or {})
+        reviews = Reviews(self.store, tokens, callers)
+        self._state = State(self.store, Verbs(self.store), callers, reviews, self._catalogue, self._routes)
         self._server = _Server(self._state, port)
         self._controllers = Controllers(self.store, self._catalogue, ready_after)
         self._thread = threading.Thread(
@@ -133,13 +143,16 @@ class SandboxCluster:
         """Let the services proxy lead to an address, once there is a Service of this name; all its ports go there."""
         self._routes.set(namespace, service, host, port)
 
-    def kubeconfig(self, path: Path, namespace: str = "default") -> Path:
-        """Write a kubeconfig, readable by its owner only, for this cluster; give back its path."""
+    def kubeconfig(self, path: Path, namespace: str = "default", *, token: str = "") -> Path:
+        """Write a kubeconfig, readable by its owner only, for this cluster; give back its path.
+
+        kubectl sends no token over plain HTTP, other programs do.
+        """
         document = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "sandbox", "cluster": {"server": self.url}}],
-            "users": [{"name": "sandbox", "user": {}}],
+            "users": [{"name": "sandbox", "user": {"token": token} if token else {}}],
             "contexts": [
                 {"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox", "namespace": namespace}}
             ],
@@ -155,10 +168,13 @@ class SandboxCluster:
         return self.store.get((group, plural), namespace, name)
 
     def _seed(self) -> None:
-        kind = self._catalogue.kept_as(NAMESPACES)
-        if kind is None:
-            return
         for name in ("default", "kube-node-lease", "kube-public", "kube-system"):
             labels = {"kubernetes.io/metadata.name": name}
             obj = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-            self.store.put(NAMESPACES, created(obj, kind, now(), Addresses()))
+            self._put(NAMESPACES, obj)
+        for plural, obj in rbac.bootstrap():
+            self._put((rbac.GROUP, plural), obj)
+
+    def _put(self, kept: Kept, obj: Object) -> None:
+        if kind := self._catalogue.kept_as(kept):
+            self.store.put(kept, created(obj, kind, now(), Addresses()))

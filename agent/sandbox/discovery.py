@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from agent.sandbox.kinds import VERBS, Kind
+from agent.sandbox.kinds import Kind
 
 Object = dict[str, Any]
 
@@ -32,11 +32,17 @@ _SUBRESOURCE_VERBS = {
     "status": ["get", "patch", "update"],
     "scale": ["get", "patch", "update"],
     "proxy": ["create", "delete", "get", "patch", "update"],
+    "token": ["create"],
 }
+_FOREIGN = {
+    "scale": {"group": "autoscaling", "version": "v1"},
+    "token": {"group": "authentication.k8s.io", "version": "v1"},
+}
+"""Where the objects of subresources belong that are of another group."""
 
 
 def _verbs(kind: Kind) -> list[str]:
-    return [verb for verb in VERBS if not (verb == "deletecollection" and kind.plural == "namespaces")]
+    return [verb for verb in kind.verbs if not (verb == "deletecollection" and kind.plural == "namespaces")]
 
 
 def aggregated(kinds: Iterable[Kind], *, core: bool) -> Object:
@@ -73,11 +79,10 @@ def _aggregated_kind(kind: Kind) -> Object:
     if kind.categories:
         document["categories"] = list(kind.categories)
     if kind.subresources:
-        scale = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
         document["subresources"] = [
             {
                 "subresource": name,
-                "responseKind": scale if name == "scale" else {**own, "kind": _answer_kind(kind, name)},
+                "responseKind": {**_FOREIGN.get(name, own), "kind": _answer_kind(kind, name)},
                 "verbs": _SUBRESOURCE_VERBS[name],
             }
             for name in kind.subresources
@@ -86,7 +91,8 @@ def _aggregated_kind(kind: Kind) -> Object:
 
 
 def _answer_kind(kind: Kind, subresource: str) -> str:
-    return "ServiceProxyOptions" if subresource == "proxy" else kind.kind
+    answers = {"proxy": "ServiceProxyOptions", "scale": "Scale", "token": "TokenRequest"}
+    return answers.get(subresource, kind.kind)
 
 
 def resource_list(kinds: Iterable[Kind], group: str, version: str) -> Object | None:
@@ -114,13 +120,12 @@ def resource_list(kinds: Iterable[Kind], group: str, version: str) -> Object | N
 
 
 def _subresource(kind: Kind, name: str) -> Object:
-    scale = {"group": "autoscaling", "version": "v1"} if name == "scale" else {}
     return {
         "name": f"{kind.plural}/{name}",
         "singularName": "",
         "namespaced": kind.namespaced,
-        **scale,
-        "kind": "Scale" if name == "scale" else _answer_kind(kind, name),
+        **_FOREIGN.get(name, {}),
+        "kind": _answer_kind(kind, name),
         "verbs": _SUBRESOURCE_VERBS[name],
     }
 
@@ -156,7 +161,7 @@ def core_versions(address: str) -> Object:
 
 def openapi_root(kinds: Iterable[Kind]) -> Object:
     """The index of `/openapi/v3`."""
-    roots = dict.fromkeys(_root(kind) for kind in kinds)
+    roots = dict.fromkeys(_root(kind) for kind in kinds if "patch" in kind.verbs)
     return {"paths": {root: {"serverRelativeURL": f"/openapi/v3/{root}"} for root in roots}}
 
 
@@ -165,7 +170,7 @@ def openapi(kinds: Iterable[Kind], root: str) -> Object | None:
     parameters = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
     paths = {}
     for kind in kinds:
-        if _root(kind) == root:
+        if _root(kind) == root and "patch" in kind.verbs:
             named = {"group": kind.group, "version": kind.version, "kind": kind.kind}
             patch = {"parameters": parameters, "x-kubernetes-group-version-kind": named, "responses": {}}
             scope = "/namespaces/{namespace}" if kind.namespaced else ""

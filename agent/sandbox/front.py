@@ -14,9 +14,11 @@ from typing import Any, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from agent.sandbox import answers, discovery, forms
+from agent.sandbox.callers import Callers
 from agent.sandbox.calls import Call
 from agent.sandbox.kinds import Catalogue, Kind
 from agent.sandbox.proxy import Forward, Routes, forward
+from agent.sandbox.reviews import Reviews
 from agent.sandbox.selectors import selector
 from agent.sandbox.store import Store
 from agent.sandbox.verbs import Verbs
@@ -37,6 +39,8 @@ class State:
 
     store: Store
     verbs: Verbs
+    callers: Callers
+    reviews: Reviews
     catalogue: Catalogue
     routes: Routes
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -76,7 +80,9 @@ def target_of(path: str, catalogue: Catalogue) -> Target:
     subresource = tail[2] if len(tail) > 2 else ""
     if kind is None or (subresource and subresource not in kind.subresources):
         raise answers.no_such_path()
-    if (namespace and not kind.namespaced) or (name and kind.namespaced and not namespace):
+    if (namespace and not kind.namespaced) or ((name or kind.is_review) and kind.namespaced and not namespace):
+        raise answers.no_such_path()
+    if name and kind.is_review:
         raise answers.no_such_path()
     return Target(kind, namespace, name, subresource)
 
@@ -119,7 +125,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._answered = False
         try:
             self._body = self._read_body()
-            self._route(urlsplit(self.path))
+            url = urlsplit(self.path)
+            self._user = self.state.callers.admit(self.command, url.path, url.query, self.headers)
+            self._route(url)
         except answers.Refusal as refusal:
             if self._answered:
                 raise ConnectionAbortedError from refusal
@@ -201,10 +209,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
             agent=self.headers.get("User-Agent", ""),
         )
         form = forms.form_of(self.headers.get("Accept", ""), query.get("includeObject", ""))
-        if target.name:
+        if target.subresource == "token" or target.kind.is_review:
+            self._review(call)
+        elif target.name:
             self._object(call, form)
         else:
             self._collection(call, form)
+
+    def _review(self, call: Call) -> None:
+        if self.command != "POST":
+            raise answers.method_not_allowed()
+        reviews = self.state.reviews
+        self._send(201, reviews.token(call) if call.subresource else reviews.review(call, self._user))
 
     def _object(self, call: Call, form: forms.Form) -> None:
         verbs, code = self.state.verbs, 200

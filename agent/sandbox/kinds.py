@@ -15,13 +15,14 @@ from agent.sandbox.shapes import BUILT_IN, Shape, custom_shape, shape_of
 Object = dict[str, Any]
 
 VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+_ASKING = ("create",)
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One served kind.
 
-    `subresources` are those of `status`, `scale` and `proxy` that are served. `generation` tells whether
+    `subresources` are those of `status`, `scale`, `proxy` and `token` that are served. `generation` tells whether
     `metadata.generation` counts the changes of its spec. `custom` is false for built-in kinds.
     """
 
@@ -37,6 +38,12 @@ class Kind:
     custom: bool = False
     shape: Shape = BUILT_IN
     storage: str = ""
+    verbs: tuple[str, ...] = VERBS
+
+    @property
+    def is_review(self) -> bool:
+        """Whether its objects are questions, which are answered and not kept."""
+        return self.verbs == _ASKING
 
     @property
     def api_version(self) -> str:
@@ -54,15 +61,15 @@ class Kind:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
-# group/version, then: kind, plural, scope, short names, flags. Flags: s status, c scale, p proxy, g generation,
-# a category "all".
+# group/version, then: kind, plural, scope, short names, flags. Flags: s status, c scale, p proxy, t token,
+# g generation, a category "all", r review.
 _TABLE = """
 v1
   Namespace namespaces cluster ns s
   ConfigMap configmaps - cm -
   Secret secrets - - -
   Service services - svc spa
-  ServiceAccount serviceaccounts - sa -
+  ServiceAccount serviceaccounts - sa t
   PersistentVolume persistentvolumes cluster pv s
   PersistentVolumeClaim persistentvolumeclaims - pvc s
   ResourceQuota resourcequotas - quota s
@@ -88,6 +95,13 @@ rbac.authorization.k8s.io/v1
   RoleBinding rolebindings - - -
   ClusterRole clusterroles cluster - -
   ClusterRoleBinding clusterrolebindings cluster - -
+authentication.k8s.io/v1
+  SelfSubjectReview selfsubjectreviews cluster - r
+  TokenReview tokenreviews cluster - r
+authorization.k8s.io/v1
+  LocalSubjectAccessReview localsubjectaccessreviews - - r
+  SelfSubjectAccessReview selfsubjectaccessreviews cluster - r
+  SubjectAccessReview subjectaccessreviews cluster - r
 autoscaling/v2
   HorizontalPodAutoscaler horizontalpodautoscalers - hpa sa
 policy/v1
@@ -105,7 +119,7 @@ apiextensions.k8s.io/v1
   CustomResourceDefinition customresourcedefinitions cluster crd,crds sg
 """
 
-_SUBRESOURCES = {"c": "scale", "s": "status", "p": "proxy"}
+_SUBRESOURCES = {"c": "scale", "s": "status", "p": "proxy", "t": "token"}
 
 
 def built_in_kinds() -> tuple[Kind, ...]:
@@ -129,6 +143,7 @@ def built_in_kinds() -> tuple[Kind, ...]:
                 subresources=tuple(sorted(name for flag, name in _SUBRESOURCES.items() if flag in flags)),
                 generation="g" in flags,
                 shape=shape_of(kind),
+                verbs=_ASKING if "r" in flags else VERBS,
             )
         )
     return tuple(found)

@@ -1,7 +1,7 @@
 """The proxy to Services: a request to `…/services/NAME:PORT/proxy/PATH` is forwarded, its answer streamed back.
 
 The sandbox runs no pods, so a Service's address is what `Routes` was told. As with the real server, the Service must
-be there and have the port, and `Authorization` does not travel on.
+be there and have the port, and neither `Authorization` nor `Impersonate-…` travels on.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ _OURS = frozenset(
     }
 )
 """Headers that end at a hop."""
+
+_SPOKEN_FOR = ("x-forwarded-", "impersonate-")
+"""How the headers start that the proxy writes itself, or that were meant for it alone."""
 
 
 class Routes:
@@ -114,7 +117,7 @@ def forward(request: Forward, address: tuple[str, int], peer: Mapping[str, str],
         open_.add(connection.sock)
         connection.putrequest(request.method, request.path, skip_host=True, skip_accept_encoding=True)
         for name, value in request.headers:
-            if name.lower() not in _OURS and not name.lower().startswith("x-forwarded-"):
+            if name.lower() not in _OURS and not name.lower().startswith(_SPOKEN_FOR):
                 connection.putheader(name, value)
         for name, value in peer.items():
             connection.putheader(name, value)

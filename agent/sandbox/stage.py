@@ -17,12 +17,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import yaml
+
 from agent.sandbox.cluster import SandboxCluster
 
 _NAMESPACE = "flux"
 _SPACE = "demo"
 _TIMEOUT = 60.0
 _PERSON = {"NAME": "Ann", "EMAIL": "ann@example.com"}
+_ACCESS = Path(__file__).resolve().parents[2] / "deploy" / "flux-access.yaml"
+_KEPT_FOR = 7 * 86400
+"""Seconds for which the token holds that the plugin is given where there is no kubectl to ask for one."""
+
 _GROUPS = {"deployment": ("apps", "deployments"), "configmap": ("", "configmaps")}
 
 
@@ -40,6 +46,7 @@ class Stage:
         self.kubeconfig = cluster.kubeconfig(folder / "kubeconfig", _SPACE)
         self._kubectl = shutil.which("kubectl")
         self._address = ""
+        self._token = ""
         self._agent: subprocess.Popen[bytes] | None = None
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
@@ -176,7 +183,9 @@ class Stage:
         person = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in _PERSON.items()}
         programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-        return {**os.environ, **person, **nobody, "PATH": programs, "KUBECONFIG": str(self.kubeconfig)}
+        own = {"KUBECONFIG": str(self.kubeconfig), "XDG_CACHE_HOME": str(self._folder / "home")}
+        token = {"FLUX_TOKEN": self._token} if self._token else {}
+        return {**os.environ, **person, **nobody, "PATH": programs, **own, **token}
 
     def _serve(self) -> None:
         """Start the agent and put a Service in front of it."""
@@ -190,7 +199,6 @@ class Stage:
             f"--cache-dir={self._folder}/cache",
             "--k8s-default-namespace=default",
             "--sync-garbage-collection",
-            "--auth=none",
         ]
         with (self._folder / "flux-agent.log").open("wb") as log:
             self._agent = subprocess.Popen(
@@ -201,6 +209,11 @@ class Stage:
                 stderr=log,
                 start_new_session=True,
             )
+        self._install(http, grpc)
+        self._await_agent()
+
+    def _install(self, http: int, grpc: int) -> None:
+        """What an installation makes besides the agent's own pod: a Service, and who may use it."""
         self._ask(
             "POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}}
         )
@@ -215,7 +228,15 @@ class Stage:
         }
         self._ask("POST", f"/api/v1/namespaces/{_NAMESPACE}/services", service)
         self._cluster.route(_NAMESPACE, "flux", "127.0.0.1", http)
-        self._await_agent()
+        for obj in yaml.load_all(_ACCESS.read_bytes(), yaml.CSafeLoader):
+            namespace = obj["metadata"].get("namespace")
+            place = f"/namespaces/{namespace}" if namespace else ""
+            root = "/api" if obj["apiVersion"] == "v1" else "/apis"
+            self._ask("POST", f"{root}/{obj['apiVersion']}{place}/{obj['kind'].lower()}s", obj)
+        if not self._kubectl:
+            path = f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts/flux-operator/token"
+            wanted = {"audiences": [f"flux:{_NAMESPACE}/flux"], "expirationSeconds": _KEPT_FOR}
+            self._token = self._ask("POST", path, {"spec": wanted})["status"]["token"]
 
     def _await_agent(self) -> None:
         deadline = time.monotonic() + _TIMEOUT
@@ -237,14 +258,16 @@ class Stage:
         finally:
             connection.close()
 
-    def _ask(self, method: str, path: str, body: dict[str, Any], content_type: str = "application/json") -> None:
-        """One request to the cluster's API."""
+    def _ask(self, method: str, path: str, body: dict[str, Any], content_type: str = "application/json") -> Any:
+        """One request to the cluster's API, and its answer."""
         connection = http.client.HTTPConnection(self._cluster.url.removeprefix("http://"), timeout=_TIMEOUT)
         try:
             connection.request(method, path, json.dumps(body), {"Content-Type": content_type})
             answer = connection.getresponse()
+            text = answer.read()
             if answer.status >= 300:
-                raise StageError(f"{method} {path} was answered with {answer.status}: {answer.read(300)!r}")
+                raise StageError(f"{method} {path} was answered with {answer.status}: {text[:300]!r}")
+            return json.loads(text)
         finally:
             connection.close()
 

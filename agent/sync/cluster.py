@@ -38,6 +38,12 @@ class Cluster(Protocol):
     def apply(self, path: str, body: bytes) -> dict[str, Any]:
         """Server-side apply, forced; the object as it then stands."""
 
+    def dry_run(self, path: str, body: bytes) -> dict[str, Any]:
+        """The object as `apply` would leave it; nothing is kept."""
+
+    def dry_replace(self, path: str, body: bytes) -> dict[str, Any]:
+        """The object as replacing it as a whole would leave it; nothing is kept."""
+
     def json_patch(self, path: str, operations: list[dict[str, Any]]) -> dict[str, Any]:
         """A JSON patch, all or nothing."""
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from agent.model.errors import ClusterError, FluxError, StoppedError
@@ -59,8 +59,57 @@ class Left:
     observed: Observation
     created: int
     holds: str
-    approved: frozenset[str]
-    expired: Callable[[], bool]
+    approved: frozenset[str] = frozenset()
+    expired: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True, slots=True)
+class Departed:
+    """What of the source left git, and what it has in the cluster: all of it, and how much of that git names."""
+
+    candidates: tuple[Candidate, ...]
+    owned: tuple[Live, ...]
+    staying: int
+
+
+def departed(everything: Iterable[Live], left: Left, marker: Marker, scope: Scope) -> Departed:
+    """Tell apart what this source has in the cluster; pure. What is not ours, or was made by a controller, is not."""
+    ours = [live for live in everything if marker.is_ours(live.key, live.mark) and not live.controlled]
+    candidates = [
+        Candidate(live, marker.is_orphan(live.source))
+        for live in ours
+        if not _is_named(live, left) and not live.kept and scope.allows(live.resource, live.key)
+    ]
+    return Departed(tuple(candidates), tuple(ours), sum(_is_named(live, left) for live in ours))
+
+
+def circumstances(left: Left, gone: Departed, settings: SyncSettings) -> Circumstances:
+    """What decides about deletions, before anybody approved any; pure."""
+    return Circumstances(
+        limit(settings.deletion_limit),
+        frozenset(settings.held_kinds),
+        left.holds,
+        settings.garbage_collection_dry,
+        len(gone.owned) + left.created,
+        gone.staying + left.created,
+    )
+
+
+def collectable(wanted: Iterable[Resource], in_git: frozenset[Resource], scope: Scope) -> list[Resource]:
+    """The kinds to look at beside those in git; pure."""
+    looked = {(resource.group, resource.kind) for resource in in_git}
+    return [
+        resource
+        for resource in wanted
+        if (resource.group, resource.kind) not in looked
+        and {"list", "delete"} <= resource.verbs
+        and scope.lists(resource)
+    ]
+
+
+def _is_named(live: Live, left: Left) -> bool:
+    """Whether git names it; where its kind left the cluster's API, kind and name are enough."""
+    return live.key in left.named or (live.key.kind, live.key.name) in left.unserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +135,6 @@ class Collector:
         # An approval outlives what holds deletions at the moment, and deletions that the time cut off.
         self._approvals: frozenset[str] = frozenset()
         self._approved_uids: frozenset[str] = frozenset()
-        self._limit = limit(settings.deletion_limit)
         self._seen: set[Resource] = set()
         self._everything_at = 0.0
         self._unreadable: dict[tuple[Resource, str], ClusterError] = {}
@@ -98,18 +146,12 @@ class Collector:
         observed = self._observer.marked(others)
         self._remember_unreadable([*left.in_git, *others], {**left.observed.unreadable, **observed.unreadable})
         everything = [*left.observed.live.values(), *observed.live.values()]
-        ours = [live for live in everything if self._marker.is_ours(live.key, live.mark) and not live.controlled]
-        candidates = [
-            Candidate(live, self._marker.is_orphan(live.source))
-            for live in ours
-            if not self._is_named(live, left) and not live.kept and scope.allows(live.resource, live.key)
-        ]
-        staying = sum(self._is_named(live, left) for live in ours)
-        pruning = decide(candidates, self._circumstances(left, len(ours), staying))
+        gone = departed(everything, left, self._marker, scope)
+        pruning = decide(gone.candidates, self._circumstances(left, gone))
         incomplete = bool(left.holds) or any(error.status != FORBIDDEN for error in observed.unreadable.values())
         self._approvals = (self._approvals | left.approved) if incomplete else frozenset()
         self._approved_uids = pruning.approved
-        self._seen |= left.in_git | {live.resource for live in ours}
+        self._seen |= left.in_git | {live.resource for live in gone.owned}
         return self._perform(pruning, left.expired, _notices(self._unreadable))
 
     def _remember_unreadable(
@@ -120,38 +162,18 @@ class Collector:
         self._unreadable = {key: error for key, error in self._unreadable.items() if key[0] not in answered}
         self._unreadable.update(unreadable)
 
-    @staticmethod
-    def _is_named(live: Live, left: Left) -> bool:
-        """Whether git names it; where its kind left the cluster's API, kind and name are enough."""
-        return live.key in left.named or (live.key.kind, live.key.name) in left.unserved
-
-    def _circumstances(self, left: Left, owned: int, staying: int) -> Circumstances:
-        return Circumstances(
-            self._limit,
-            frozenset(self._settings.held_kinds),
-            left.holds,
-            self._settings.garbage_collection_dry,
-            owned + left.created,
-            staying + left.created,
-            left.approved | self._approvals,
-            self._approved_uids,
-        )
+    def _circumstances(self, left: Left, gone: Departed) -> Circumstances:
+        known = circumstances(left, gone, self._settings)
+        return replace(known, approved=left.approved | self._approvals, approved_uids=self._approved_uids)
 
     def _kinds_to_look_at(self, kinds: Kinds, in_git: frozenset[Resource], scope: Scope) -> list[Resource]:
         """The kinds beside those in git: what was ours before, or from time to time everything."""
-        looked = {(resource.group, resource.kind) for resource in in_git}
         wanted: Iterable[Resource] = self._seen
         if not self._everything_at or time.monotonic() - self._everything_at > EVERYTHING_EVERY:
             self._everything_at = time.monotonic()
             self._observer.forget_restrictions()
             wanted = kinds.preferred
-        return [
-            resource
-            for resource in wanted
-            if (resource.group, resource.kind) not in looked
-            and {"list", "delete"} <= resource.verbs
-            and scope.lists(resource)
-        ]
+        return collectable(wanted, in_git, scope)
 
     def _perform(self, pruning: Pruning, expired: Callable[[], bool], notices: tuple[str, ...]) -> Collected:
         """Delete rank after rank; what a rank holds goes at once."""

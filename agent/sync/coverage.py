@@ -44,13 +44,44 @@ def _covers(owned: dict[str, Any], value: Any) -> bool:
     return True
 
 
+def without(fields: dict[str, Any], value: Any) -> Any:
+    """The value less these fields; what is left of it empty goes where its own entry `.` is among them."""
+    if isinstance(value, dict):
+        left = {key: (item, fields.get(f"f:{key}")) for key, item in value.items()}
+        rest = {
+            key: (item if child is None else without(child, item), child)
+            for key, (item, child) in left.items()
+            if child != {}
+        }
+        return {key: item for key, (item, child) in rest.items() if item or not child or "." not in child}
+    if isinstance(value, list):
+        owned = [(element, _entry_of(fields, element)) for element in value]
+        return [
+            element if child is None else without(child, element)
+            for element, child in owned
+            if child is None or (child and "." not in child)
+        ]
+    return value
+
+
+def _entry_of(fields: dict[str, Any], element: Any) -> dict[str, Any] | None:
+    """The fields of one element of a list; None where there are none."""
+    if not isinstance(element, dict):
+        return fields.get(_member(element))
+    return next(
+        (child for key, child in fields.items() if key.startswith("k:") and _same_element(key[2:], element)), None
+    )
+
+
+def _member(element: Any) -> str:
+    return f"v:{json.dumps(element, separators=(',', ':'), ensure_ascii=False)}"
+
+
 def _element_covered(owned: dict[str, Any], element: Any) -> bool:
     if not isinstance(element, dict):
-        return f"v:{json.dumps(element, separators=(',', ':'), ensure_ascii=False)}" in owned
-    for key, child in owned.items():
-        if key.startswith("k:") and _same_element(key[2:], element):
-            return _covers(child, element)
-    return False
+        return _member(element) in owned
+    child = _entry_of(owned, element)
+    return child is not None and _covers(child, element)
 
 
 def _same_element(keys: str, element: dict[str, Any]) -> bool:

@@ -6,33 +6,40 @@ object; only a cluster that cannot be reached at all ends a sync early, with the
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
-from agent.model.errors import ClusterError, FluxError
-from agent.model.ids import group_of
-from agent.model.resources import Failure, Loaded, Manifest
+from agent.model.errors import FluxError
+from agent.model.resources import Failure, Loaded
 from agent.model.status import SyncReport
 from agent.settings import SyncSettings
-from agent.sync.apply import Applied, Applier, failure
+from agent.sync.apply import Applied, Applier
 from agent.sync.cluster import Cluster, Kinds
 from agent.sync.collect import Collected, Collector, Hands, Left
-from agent.sync.desired import Desired, DesiredBuilder, DesiredState, Scope
+from agent.sync.desired import DesiredBuilder, DesiredState, Scope
+from agent.sync.findings import (
+    CRD,
+    holds_of,
+    kinds_defined,
+    load_failures,
+    readable,
+    reading_error,
+    refused,
+    unread,
+    unserved,
+    waits_for_loading,
+)
 from agent.sync.live import Settled
 from agent.sync.marks import Marker
-from agent.sync.observe import FORBIDDEN, Observation, Observer
-from agent.sync.plan import Plan, Step, Verb, plan
+from agent.sync.observe import Observation, Observer
+from agent.sync.plan import Plan, Verb, plan
 from agent.sync.ranks import FOUNDATIONS
 
 _CRD_PATIENCE = 10.0
 """Seconds a new CustomResourceDefinition gets to be served; it takes milliseconds."""
 _CRD_PAUSE = 0.05
-_CRD = "CustomResourceDefinition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +81,15 @@ class SyncEngine:
             run = _Run(self._cluster.kinds(), request, self._settings.timeout)
             self._run(run)
         except FluxError as error:
-            failures = _load_failures(request.loaded, DesiredState(()))
-            return SyncReport(request.revision, started, time.monotonic() - clock, failures=failures, error=str(error))
+            failures = load_failures(request.loaded, DesiredState(()))
+            return SyncReport(
+                request.revision,
+                started,
+                time.monotonic() - clock,
+                failures=failures,
+                newest=dict(self._applier.newest),
+                error=str(error),
+            )
         return run.report(request.revision, started, time.monotonic() - clock)
 
     def _run(self, run: _Run) -> None:
@@ -83,9 +97,9 @@ class SyncEngine:
         if run.state.unserved:
             self._serve_new_kinds(run)
         observed = self._observe(run)
-        run.plan = plan(_readable(run.state.objects, observed), observed.live, self._marker)
-        run.unread = _unread(run.state.objects, observed)
-        run.error = _reading_error(observed)
+        run.plan = plan(readable(run.state.objects, observed), observed.live, self._marker)
+        run.unread = unread(run.state.objects, observed)
+        run.error = reading_error(observed)
         run.unreached = len(run.state.objects) - len(run.plan.steps) - len(run.unread)
         run.applied += self._applier.apply(run.plan.ranks(), run.expired)
         run.newest = self._applier.newest
@@ -113,16 +127,19 @@ class SyncEngine:
         """Some kinds are not served. Maybe they are by now, or will be once this revision's CRDs are applied."""
         run.kinds = self._cluster.kinds(refresh=True)
         run.state = self._builder.build(run.loaded.manifests, run.kinds)
-        defined = _kinds_defined(run.loaded.manifests)
+        defined = {
+            name: {(kind.api_version, kind.kind) for kind in kinds}
+            for name, kinds in kinds_defined(run.loaded.manifests).items()
+        }
         awaited = {kind for kinds in defined.values() for kind in kinds}
         if not any((item.api_version, item.kind) in awaited for item in run.state.unserved):
             return
         observed = self._observe(run)
-        early = plan(_readable(run.state.objects, observed), observed.live, self._marker)
+        early = plan(readable(run.state.objects, observed), observed.live, self._marker)
         first = [rank for rank in early.ranks() if rank[0].desired.rank <= FOUNDATIONS]
         applied = self._applier.apply(first, run.expired)
         run.applied += applied
-        accepted = [step.desired.key.name for step in applied.done if step.desired.key.kind == _CRD]
+        accepted = [step.desired.key.name for step in applied.done if step.desired.key.kind == CRD]
         self._await_kinds(run, {kind for name in accepted for kind in defined.get(name, ())})
 
     def _await_kinds(self, run: _Run, awaited: set[tuple[str, str]]) -> None:
@@ -175,22 +192,22 @@ class _Run:
 
     def holds(self) -> tuple[str, ...]:
         """What of the revision did not load."""
-        return tuple(str(problem) for problem in (*self.loaded.holding, *self.state.duplicates))
+        return holds_of(self.loaded, self.state)
 
     def deletions_held(self) -> str:
         """Why nothing may be deleted in this sync; empty where it may."""
         if self.error:
             return f"waits until the cluster can be read: {self.error}"
-        if holds := self.holds():
-            return f"waits until all of the revision loads: {holds[0]}"
+        if waits := waits_for_loading(self.holds()):
+            return waits
         return "waits until every object has been applied" if self.applied.left else ""
 
     def report(self, revision: str, started: float, duration: float) -> SyncReport:
         failures = (
-            *_load_failures(self.loaded, self.state),
-            *(_unserved(manifest, self.kinds) for manifest in self.state.unserved),
+            *load_failures(self.loaded, self.state),
+            *(unserved(manifest, self.kinds) for manifest in self.state.unserved),
             *self.unread,
-            *(_refused(step) for step in self.plan.of(Verb.REFUSE)),
+            *(refused(step) for step in self.plan.of(Verb.REFUSE)),
             *_final(self.applied),
             *self.collected.failures,
         )
@@ -212,68 +229,6 @@ class _Run:
             newest=self.newest,
             error=self.error,
         )
-
-
-def _readable(objects: Iterable[Desired], observed: Observation) -> list[Desired]:
-    return [item for item in objects if item.ignored or observed.error_for(item) is None]
-
-
-def _unread(objects: Iterable[Desired], observed: Observation) -> tuple[Failure, ...]:
-    found = []
-    for item in objects:
-        error = observed.error_for(item)
-        if error is not None and error.status == FORBIDDEN and not item.ignored:
-            reason = ClusterError(f"its state cannot be read: {error.message}", status=error.status)
-            found.append(failure(item, reason))
-    return tuple(found)
-
-
-def _reading_error(observed: Observation) -> str:
-    """Why something could not be read that may be read a moment later; a missing right is no such reason."""
-    for (resource, _), error in observed.unreadable.items():
-        if error.status != FORBIDDEN:
-            return f"{resource.plural} could not be listed: {error.message}"
-    return ""
-
-
-def _kinds_defined(manifests: Iterable[Manifest]) -> dict[str, set[tuple[str, str]]]:
-    """What this revision's own CustomResourceDefinitions will serve: their names → apiVersions and kinds."""
-    found: dict[str, set[tuple[str, str]]] = {}
-    for manifest in manifests:
-        if manifest.kind == _CRD:
-            spec = _mapping(json.loads(manifest.body).get("spec"))
-            kind, group, versions = _mapping(spec.get("names")).get("kind"), spec.get("group"), spec.get("versions")
-            served = [_mapping(version) for version in versions] if isinstance(versions, list) else []
-            names = [version.get("name") for version in served if version.get("served")]
-            found[manifest.name] = {(f"{group}/{name}", str(kind)) for name in names}
-    return found
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _load_failures(loaded: Loaded, state: DesiredState) -> tuple[Failure, ...]:
-    return tuple(
-        Failure(problem.object_id, problem.reason, problem.origin) for problem in (*loaded.holding, *state.duplicates)
-    )
-
-
-def _unserved(manifest: Manifest, kinds: Kinds) -> Failure:
-    group = group_of(manifest.api_version)
-    reason = f"the cluster serves no {manifest.kind} of {manifest.api_version}; "
-    if group in kinds.broken_groups:
-        reason += f"the API server that stands behind the group {group} does not answer"
-    else:
-        reason += "is its CustomResourceDefinition missing?"
-    return Failure(
-        f"{manifest.namespace or '<cluster>'}:{manifest.kind.lower()}/{manifest.name}", reason, manifest.origin
-    )
-
-
-def _refused(step: Step) -> Failure:
-    reason = f'{step.reason}; remove it there or from git, or annotate it with fluxcd.io/ignore: "true"'
-    return Failure(str(step.desired.key), reason, step.desired.origin, step.desired.key)
 
 
 def _final(applied: Applied) -> list[Failure]:

@@ -92,6 +92,15 @@ def take_over(managed_fields: list[dict[str, Any]], *, has_replicas: bool) -> Ta
     return Takeover([{**mine, "fieldsV1": grown}, *kept], grown != ours)
 
 
+def given_up(takeover: Takeover, ours: Fields) -> Fields:
+    """The fields that nobody owns once git is applied again: what became ours, less `ours` before and all others'."""
+    mine, *others = takeover.managed_fields
+    left = _subtract(mine["fieldsV1"], ours)
+    for entry in others:
+        left = _subtract(left, entry.get("fieldsV1") or {})
+    return left
+
+
 def _is_ours(entry: dict[str, Any]) -> bool:
     return entry.get("manager") == MANAGER and entry.get("operation") == "Apply" and not entry.get("subresource")
 

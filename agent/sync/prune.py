@@ -132,7 +132,7 @@ def decide(candidates: Iterable[Candidate], circumstances: Circumstances) -> Pru
     if approval in circumstances.approved:
         cleared += [item for item, _ in held]
         held, approval = [], ""
-    pending = (*leaving, *(_pending(item, reason) for item, reason in held))
+    pending = (*leaving, *(_pending(item, reason, held=True) for item, reason in held))
     order = _in_order(item.live for item in (*cleared, *rest))
     return Pruning(order, pending, approval, frozenset(item.live.uid for item in cleared))
 
@@ -149,8 +149,8 @@ def _held_alone(item: Candidate, circumstances: Circumstances) -> str:
     return f"held: deleting a {kind} cannot be undone" if kind in circumstances.held_kinds else ""
 
 
-def _pending(item: Candidate, reason: str) -> PendingDeletion:
-    return PendingDeletion(str(item.live.key), reason, item.live.uid)
+def _pending(item: Candidate, reason: str, *, held: bool = False) -> PendingDeletion:
+    return PendingDeletion(str(item.live.key), reason, item.live.uid, held)
 
 
 def _in_order(objects: Iterable[Live]) -> tuple[Live, ...]:

@@ -12,7 +12,21 @@ from typing import Annotated
 import click
 import typer
 
-from kubectl_flux.commands import sync, version, workloads
+from kubectl_flux.commands import (
+    completion,
+    diff,
+    identity,
+    images,
+    install,
+    policies,
+    release,
+    save,
+    status,
+    sync,
+    version,
+    wait,
+    workloads,
+)
 from kubectl_flux.errors import UsageError
 from kubectl_flux.options import DEFAULT_LABELS, DEFAULT_TIMEOUT, GlobalFlags, resolve
 
@@ -30,6 +44,37 @@ kubectl flux sync
 _ContextFlag = Annotated[str | None, typer.Option("--context", metavar="string", help="The kubeconfig context to use")]
 _KubeconfigFlag = Annotated[
     str | None, typer.Option("--kubeconfig", metavar="string", help="Path to the kubeconfig file to use")
+]
+_ClusterFlag = Annotated[str | None, typer.Option("--cluster", metavar="string", help="The kubeconfig cluster to use")]
+_UserFlag = Annotated[str | None, typer.Option("--user", metavar="string", help="The kubeconfig user to use")]
+_AsUidFlag = Annotated[
+    str | None, typer.Option("--as-uid", metavar="string", help="UID to impersonate towards the API server")
+]
+_AuthorityFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--certificate-authority",
+        metavar="string",
+        help="Path to a file of certificates by which the one of --url is checked; without --url, the API server's",
+    ),
+]
+_InsecureFlag = Annotated[
+    bool,
+    typer.Option(
+        "--insecure-skip-tls-verify",
+        help="Don't check the certificate of --url, or without --url the API server's. This makes the connection "
+        "insecure",
+    ),
+]
+_ServiceAccountFlag = Annotated[
+    str | None,
+    typer.Option(
+        "--service-account",
+        metavar="string",
+        help="ServiceAccount as which the agent is called, [NAMESPACE/]NAME; flux-operator, then flux-viewer of the "
+        "agent's namespace are tried where none is given. You can also set the environment variable "
+        "FLUX_SERVICE_ACCOUNT",
+    ),
 ]
 _AsFlag = Annotated[
     str | None, typer.Option("--as", metavar="string", help="Username to impersonate towards the API server")
@@ -97,7 +142,17 @@ def command_tree() -> click.Group:
     )
     app.callback(epilog=EXAMPLES)(_root)
     workloads.register(app)
+    diff.register(app)
+    identity.register(app)
+    save.register(app)
+    images.register(app)
+    status.register(app)
     sync.register(app)
+    wait.register(app)
+    release.register(app)
+    policies.register(app)
+    completion.register(app)
+    install.register(app)
     version.register(app)
     app.command("help", add_help_option=False)(_help)
     tree = typer.main.get_command(app)
@@ -111,8 +166,14 @@ def _root(
     *,
     context: _ContextFlag = None,
     kubeconfig: _KubeconfigFlag = None,
+    cluster: _ClusterFlag = None,
+    user: _UserFlag = None,
     as_user: _AsFlag = None,
+    as_uid: _AsUidFlag = None,
     as_groups: _AsGroupFlag = None,
+    certificate_authority: _AuthorityFlag = None,
+    insecure: _InsecureFlag = False,
+    service_account: _ServiceAccountFlag = None,
     forward_namespace: _ForwardNamespaceFlag = None,
     forward_labels: _ForwardLabelsFlag = None,
     url: _UrlFlag = None,
@@ -128,8 +189,14 @@ def _root(
         GlobalFlags(
             context=context,
             kubeconfig=kubeconfig,
+            cluster=cluster,
+            user=user,
             as_user=as_user,
+            as_uid=as_uid,
             as_groups=tuple(as_groups or ()),
+            certificate_authority=certificate_authority,
+            insecure=insecure,
+            service_account=service_account,
             forward_namespace=forward_namespace,
             forward_labels=forward_labels,
             url=url,

@@ -33,7 +33,8 @@ def version(
 ) -> None:
     """Output the version of kubectl flux.
 
-    The plugin's version is the only line on stdout; the agent's goes to stderr, or why it is not known.
+    The plugin's version is the only line on stdout; the agent's goes to stderr, or why it is not known, with a warning
+    where the two differ by more than a patch.
     """
     sys.stdout.write(f"{__version__}\n")
     sys.stdout.flush()
@@ -43,6 +44,12 @@ def version(
 
     try:
         with connect(ctx.obj, timeout=min(ctx.obj.timeout, LONGEST_WAIT)) as agent:
-            tell(f"Agent: {agent.version().version}")
+            found = agent.version().version
     except PluginError as error:
         tell(f"Agent: unknown ({error.message})")
+        return
+    from kubectl_flux.skew import skew  # noqa: PLC0415 - not needed for the plugin's own version
+
+    tell(f"Agent: {found}")
+    if differs := skew(__version__, found):
+        tell(f"Warning: {differs}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from kubectl_flux.commands.flags import AllNamespacesFlag, FormatFlag, NamespaceFlag, NoHeadersFlag, own_namespace
+from kubectl_flux.errors import TimedOutError
 from kubectl_flux.output import check_format, colours_wanted, go_json, table, tell, yaml_text
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 HEADERS = ("WORKLOAD", "CONTAINER", "IMAGE", "RELEASE", "POLICY")
 WIDE_HEADERS = (*HEADERS, "READY", "READ-ONLY", "SYNC-ERROR")
+FOREVER = 10 * 365 * 86_400.0
+"""Seconds for which a list is watched where nobody says for how long."""
 COLOURS = {"error": "red", "unknown": "yellow", "started": "yellow", "updating": "yellow"}
 
 EXAMPLES = """
@@ -26,29 +30,19 @@ kubectl flux list-workloads
 # Those of all namespaces
 kubectl flux list-workloads --all-namespaces
 
+# The same, and then every change
+kubectl flux list-workloads --all-namespaces --watch
+
 # Those with a container "web", for a script
 kubectl flux list-workloads --namespace=demo --container=web -o json
 """
 
-_NamespaceFlag = Annotated[
-    str, typer.Option("--namespace", "-n", metavar="string", help="Namespace to query, else the context's")
-]
-_AllFlag = Annotated[bool, typer.Option("--all-namespaces", "-a", "-A", help="Query across all namespaces")]
 _ContainerFlag = Annotated[
     str, typer.Option("--container", "-c", metavar="string", help="Only workloads that have a container of this name")
 ]
-_FormatFlag = Annotated[
-    str,
-    typer.Option(
-        "--output-format",
-        "--output",
-        "-o",
-        metavar="string",
-        show_default='"tab"',
-        help="Output format: tab (or table), wide, json, yaml or name",
-    ),
+_WatchFlag = Annotated[
+    bool, typer.Option("--watch", "-w", help="After the list, print each workload that changes, until interrupted")
 ]
-_NoHeadersFlag = Annotated[bool, typer.Option("--no-headers", help="Don't print headers")]
 
 
 def register(app: typer.Typer) -> None:
@@ -61,28 +55,32 @@ def register(app: typer.Typer) -> None:
 
 def list_workloads(
     ctx: typer.Context,
-    namespace: _NamespaceFlag = "",
-    all_namespaces: _AllFlag = False,
+    namespace: NamespaceFlag = "",
+    all_namespaces: AllNamespacesFlag = False,
     container: _ContainerFlag = "",
-    output_format: _FormatFlag = "tab",
-    no_headers: _NoHeadersFlag = False,
+    output_format: FormatFlag = "tab",
+    no_headers: NoHeadersFlag = False,
+    *,
+    watch: _WatchFlag = False,
 ) -> None:
     """List workloads currently running in the cluster."""
     check_format(output_format)
-    found = _fetch(ctx.obj, namespace, everywhere=all_namespaces)
-    if container:
-        found = [workload for workload in found if any(c.name == container for c in workload.containers)]
+    if watch:
+        printed = _Printed(container, output_format, headers=not no_headers)
+        _watch(ctx.obj, "" if all_namespaces else namespace or own_namespace(ctx.obj), printed)
+        return
+    found = _with_container(_fetch(ctx.obj, namespace, everywhere=all_namespaces), container)
     colours = COLOURS if colours_wanted(sys.stdout, os.environ) else None
     sys.stdout.write(render(found, output_format, headers=not no_headers, colours=colours))
 
 
 def list_controllers(
     ctx: typer.Context,
-    namespace: _NamespaceFlag = "",
-    all_namespaces: _AllFlag = False,
+    namespace: NamespaceFlag = "",
+    all_namespaces: AllNamespacesFlag = False,
     container: _ContainerFlag = "",
-    output_format: _FormatFlag = "tab",
-    no_headers: _NoHeadersFlag = False,
+    output_format: FormatFlag = "tab",
+    no_headers: NoHeadersFlag = False,
 ) -> None:
     """List workloads under the command's old name."""
     tell('Command "list-controllers" is deprecated, use list-workloads instead')
@@ -108,8 +106,8 @@ def render(
         case "name":
             return "".join(f"{workload.id}\n" for workload in workloads)
     wide = output_format == "wide"
-    rows = [list(WIDE_HEADERS if wide else HEADERS)] if headers else []
-    rows.extend(row for workload in workloads for row in _rows(workload, wide=wide))
+    rows = [headers_of(wide=wide)] if headers else []
+    rows.extend(row for workload in workloads for row in rows_of(workload, wide=wide))
     return table(rows, (lambda cell: colours.get(cell, "")) if colours else None)
 
 
@@ -146,20 +144,54 @@ def as_v1(workload: pb.Workload) -> dict[str, Any]:
     }
 
 
+def _with_container(workloads: Iterable[pb.Workload], name: str) -> list[pb.Workload]:
+    """Those that have a container of this name; all where none was named."""
+    return [item for item in workloads if not name or any(container.name == name for container in item.containers)]
+
+
+class _Printed(NamedTuple):
+    """What of a watched list is printed, and how."""
+
+    container: str
+    output_format: str
+    headers: bool
+
+
+def _watch(settings: Globals, namespace: str, printed: _Printed) -> None:
+    """Print the list, then what changes, until somebody interrupts or the --timeout that was given is over.
+
+    An agent that goes away is waited for: its next run is asked for the whole list, and what differs is printed.
+    """
+    from kubectl_flux.client import WorkloadList, connect  # noqa: PLC0415 - not needed for help and wrong usage
+    from kubectl_flux.wait import answers  # noqa: PLC0415 - as above
+
+    with connect(settings, timeout=settings.timeout if settings.timeout_given else FOREVER) as client:
+        from kubectl_flux.watching import Printer  # noqa: PLC0415 - loads protobuf, while kubectl starts
+
+        def ask(after_version: int, wait: float) -> WorkloadList:
+            return client.workload_list(namespace, after_version, wait)
+
+        printer = Printer(printed.output_format, headers=printed.headers)
+        try:
+            for found in answers(ask, client.deadline):
+                printer.print(_with_container(found.workloads, printed.container))
+        except TimedOutError:
+            return
+
+
 def _fetch(settings: Globals, namespace: str, *, everywhere: bool) -> list[pb.Workload]:
     from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
 
     with connect(settings) as client:
-        return list(client.workloads("" if everywhere else namespace or _own_namespace(settings)))
+        return list(client.workloads("" if everywhere else namespace or own_namespace(settings)))
 
 
-def _own_namespace(settings: Globals) -> str:
-    from kubectl_flux.kubeconfig import context_namespace  # noqa: PLC0415 - only where none was given
+def headers_of(*, wide: bool) -> list[str]:
+    """The headers of a table."""
+    return list(WIDE_HEADERS if wide else HEADERS)
 
-    return context_namespace(settings.cluster)
 
-
-def _rows(workload: pb.Workload, *, wide: bool) -> Iterable[list[str]]:
+def rows_of(workload: pb.Workload, *, wide: bool) -> Iterable[list[str]]:
     """A workload's rows: the first with its state, one more for each further container."""
     containers = [(container.name, container.image) for container in workload.containers] or [("", "")]
     first, *others = containers

@@ -87,6 +87,10 @@ class Api:
             assert time.monotonic() < deadline, f"{path} is still there"
             time.sleep(0.02)
 
+    def token(self, account, **spec):
+        """A fresh token of the ServiceAccount at a path."""
+        return self.create(f"{account}/token", {"spec": spec})["status"]["token"]
+
     def watch(self, path, count, headers=None, **query):
         """The first events of a watch, as many as are said; fewer if it ends by its timeout, 20 s, before."""
         query = {"watch": "1", "timeoutSeconds": "20", **query}
@@ -104,6 +108,23 @@ class Api:
 def fresh(prefix):
     """A name that no other test has."""
     return f"{prefix}-{next(_numbers)}"
+
+
+def bearer(token):
+    """The headers of who shows a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+ALICE = bearer("alice-token")
+
+
+def until(condition):
+    """What a condition gives, as soon as it holds; polled: a real server's authorizer follows writes in a moment."""
+    deadline = time.monotonic() + TIMEOUT
+    while not (found := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return found
 
 
 def config_map(name, data=None, **metadata):

@@ -12,6 +12,7 @@ import pytest
 import requests
 from conformance_api import Api, fresh, with_widgets
 from conformance_echo import serving
+from controlplane.plane import USERS
 
 from agent.sandbox.cluster import SandboxCluster
 
@@ -27,7 +28,8 @@ def pytest_collection_modifyitems(items):
 def sandbox_api(tmp_path_factory):
     """The sandbox, with kubectl where it is installed."""
     folder = tmp_path_factory.mktemp("sandbox")
-    with SandboxCluster(ready_after=0.01) as cluster, requests.Session() as session:
+    users = {f"{name}-token": (name, groups) for name, groups in USERS.items()}
+    with SandboxCluster(ready_after=0.01, users=users) as cluster, requests.Session() as session:
         session.trust_env = False
 
         @contextlib.contextmanager
@@ -85,6 +87,19 @@ def namespace(api):
     api.create("/api/v1/namespaces", {"metadata": {"name": name}})
     yield name
     api.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def accounts(namespace):
+    """The path of the namespace's ServiceAccounts."""
+    return f"/api/v1/namespaces/{namespace}/serviceaccounts"
+
+
+@pytest.fixture
+def bot(api, accounts):
+    """The path of a ServiceAccount."""
+    api.create(accounts, {"metadata": {"name": "bot"}})
+    return f"{accounts}/bot"
 
 
 @pytest.fixture

@@ -56,6 +56,14 @@ KINDS = [
     ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
 ]
 
+REVIEWS = [
+    ("authentication.k8s.io", "SelfSubjectReview", "Cluster"),
+    ("authentication.k8s.io", "TokenReview", "Cluster"),
+    ("authorization.k8s.io", "LocalSubjectAccessReview", "Namespaced"),
+    ("authorization.k8s.io", "SelfSubjectAccessReview", "Cluster"),
+    ("authorization.k8s.io", "SubjectAccessReview", "Cluster"),
+]
+
 
 class TestAggregated:
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind[2])
@@ -68,6 +76,22 @@ class TestAggregated:
     def test_services_have_a_proxy(self, api):
         service = _aggregated(api, "/api")["", "v1", "services"]
         assert {"proxy", "status"} <= {one["subresource"] for one in service["subresources"]}
+
+    def test_accounts_have_tokens(self, api):
+        (token,) = _aggregated(api, "/api")["", "v1", "serviceaccounts"]["subresources"]
+        answer = {"group": "authentication.k8s.io", "version": "v1", "kind": "TokenRequest"}
+        assert token == {"subresource": "token", "responseKind": answer, "verbs": ["create"]}
+
+    @pytest.mark.parametrize("review", REVIEWS)
+    def test_reviews_can_only_be_created(self, api, review):
+        group, kind, scope = review
+        assert _aggregated(api, "/apis")[group, "v1", f"{kind.lower()}s"] == {
+            "resource": f"{kind.lower()}s",
+            "responseKind": {"group": "", "version": "", "kind": kind},
+            "scope": scope,
+            "singularResource": kind.lower(),
+            "verbs": ["create"],
+        }
 
     def test_a_custom_kind_is_told_with_its_group(self, api, widgets):
         found = _aggregated(api, "/apis")["suite.example", "v1", "widgets"]
@@ -190,7 +214,29 @@ class TestLegacy:
     def test_resources_of_the_core_group(self, api):
         document = api.get("/api/v1")
         assert document["groupVersion"] == "v1"
-        assert {"namespaces", "services", "services/proxy", "configmaps"} <= {r["name"] for r in document["resources"]}
+        found = {one["name"]: one for one in document["resources"]}
+        assert {"namespaces", "services", "services/proxy", "configmaps"} <= found.keys()
+        assert found["serviceaccounts/token"] == {
+            "name": "serviceaccounts/token",
+            "singularName": "",
+            "namespaced": True,
+            "group": "authentication.k8s.io",
+            "version": "v1",
+            "kind": "TokenRequest",
+            "verbs": ["create"],
+        }
+
+    def test_resources_of_reviews(self, api):
+        assert api.get("/apis/authentication.k8s.io/v1")["resources"] == [
+            {
+                "name": f"{kind.lower()}s",
+                "singularName": kind.lower(),
+                "namespaced": False,
+                "kind": kind,
+                "verbs": ["create"],
+            }
+            for kind in ("SelfSubjectReview", "TokenReview")
+        ]
 
 
 class TestWhatIsNotServed:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import yaml
-from conformance_api import config_map, deployment, managed
+from conformance_api import config_map, deployment, managed, until
 
 
 @pytest.fixture
@@ -112,6 +112,44 @@ def test_what_is_served(kubectl, widgets):
     told = kubectl("apply", "--server-side", "-f", "-", input=_yaml(widget))
     assert told == "widget.suite.example/w serverside-applied\n"
     assert kubectl("get", "wd", "--no-headers").split()[0] == "w"
+
+
+def test_creating_a_token(kubectl, api, bot):
+    token = kubectl("create", "token", "bot", "--audience=a", "--audience=b", "--duration=20m").strip()
+    review = {"spec": {"token": token, "audiences": ["b"]}}
+    assert api.create("/apis/authentication.k8s.io/v1/tokenreviews", review)["status"]["audiences"] == ["b"]
+    made = json.loads(kubectl("create", "token", "bot", "-o", "json"))
+    assert (made["kind"], made["spec"]["expirationSeconds"]) == ("TokenRequest", 3600)
+
+
+def test_asking_who_one_is(kubectl, namespace, bot):
+    rows = [line.split() for line in kubectl("auth", "whoami", "--as=joe", "--as-group=g").splitlines()]
+    assert rows == [["ATTRIBUTE", "VALUE"], ["Username", "joe"], ["Groups", "[g", "system:authenticated]"]]
+    account = f"system:serviceaccount:{namespace}:bot"
+    assert kubectl("auth", "whoami", f"--as={account}", "-o", "jsonpath={.status.userInfo.username}") == account
+
+
+def test_asking_what_one_may(api, kubectl, namespace, bot):
+    assert kubectl("auth", "can-i", "delete", "configmaps") == "yes\n"
+    group = {"apiVersion": "rbac.authorization.k8s.io/v1", "metadata": {"name": "reader"}}
+    rule = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
+    subject = {"kind": "ServiceAccount", "name": "bot", "namespace": namespace}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    binding = {**group, "kind": "RoleBinding", "subjects": [subject], "roleRef": reference}
+    kubectl("create", "-f", "-", input=_yaml({**group, "kind": "Role", "rules": [rule]}, binding))
+    account = f"--as=system:serviceaccount:{namespace}:bot"
+
+    def may(*what):
+        done = api.run(["kubectl", "--namespace", namespace, "auth", "can-i", *what, account])
+        return done.stdout, done.returncode
+
+    until(lambda: may("list", "configmaps") == ("yes\n", 0))
+    assert may("delete", "configmaps") == ("no\n", 1)
+    assert may("release", "workloads.flux.fluxcd.io") == ("no\n", 1)
+    assert may("get", "/version") == ("yes\n", 0)
+    kubectl("get", "configmaps", account)
+    refused = api.run(["kubectl", "--namespace", namespace, "delete", "cm", "a", account])
+    assert refused.stderr.startswith('Error from server (Forbidden): configmaps "a" is forbidden: User "system:service')
 
 
 def test_refusals_reach_the_person(api, kubectl, namespace):

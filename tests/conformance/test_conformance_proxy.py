@@ -47,9 +47,15 @@ def test_a_post_arrives_with_its_body_and_headers(api, exposed):
 
 
 def test_the_callers_credentials_stay_behind(api, exposed):
-    answer = api.call("GET", f"{exposed}/x", headers={"Authorization": "Bearer admin-token"})
+    headers = {
+        "Authorization": "Bearer admin-token",
+        "Impersonate-User": "admin",
+        "Impersonate-Group": "system:masters",
+    }
+    answer = api.call("GET", f"{exposed}/x", headers=headers)
     assert answer.status_code == 200
     assert "authorization" not in answer.text.lower()
+    assert "impersonate" not in answer.text.lower()
     assert "x-forwarded-for: " in answer.text
 
 

@@ -1,8 +1,8 @@
-"""The agent as it is deployed: `deploy/` applied to a control plane, and the real program behind its Service.
+"""The agent as it is deployed: manifests applied to a control plane, and the real program behind its Service.
 
 Each agent has a namespace and a simulated Node of its own. The pod of its Deployment shares the Node's address, where
 the process listens, so commands travel through the API server's proxy as in a real cluster. The process signs in with
-the token of its ServiceAccount and has the rights that `deploy/` grants, never the administrator's.
+the token of its ServiceAccount and has the rights that the manifests grant, never the administrator's.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import contextlib
 import http
 import http.client
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import yaml
 from controlplane.door import DoorError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from controlplane.plane import ControlPlane
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+BINDINGS = ("flux", "flux-viewer", "flux-operator")
+KUSTOMIZATION = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
 PROGRAMS = Path(sys.executable).parent
 HTTP_PORT = 3030
 GRPC_PORT = 3032
@@ -42,16 +45,23 @@ class AgentError(Exception):
 class DeployedAgent:
     """One agent: deployed on construction, running between `start` and `stop`, any number of times."""
 
-    def __init__(self, plane: ControlPlane, folder: Path, namespace: str) -> None:
-        """`folder` must exist and be the agent's own; the namespace is made by `deploy/`."""
+    def __init__(self, plane: ControlPlane, folder: Path, namespace: str, installed: Path | None = None) -> None:
+        """`folder` must exist and be the agent's own.
+
+        `installed` holds what `kubectl flux install -o` wrote for this namespace; None takes `deploy/`. Both make it.
+        """
         self.plane = plane
         self.folder = folder
         self.namespace = namespace
         self.log = folder / "flux-agent.log"
         self.node = plane.add_node()
         self._process: subprocess.Popen[bytes] | None = None
-        overlay = _write_overlay(folder / "overlay", namespace, self.node.name)
-        plane.kubectl("apply", "-k", overlay)
+        self._owned = [f"clusterrolebinding/{name}-{namespace}" for name in BINDINGS] if installed is None else []
+        self._overlay = folder / "overlay"
+        overlay = _of_deploy(self._overlay, namespace) if installed is None else _of_files(self._overlay, installed)
+        overlay["patches"] = [*overlay.get("patches", ()), *_placing(self.node.name)]
+        (self._overlay / "kustomization.yaml").write_text(yaml.safe_dump(KUSTOMIZATION | overlay, sort_keys=False))
+        plane.kubectl("apply", "-k", self._overlay)
         self.kubeconfig = plane.kubeconfig_for(plane.token(namespace, "flux"), folder / "agent.kubeconfig")
 
     @property
@@ -130,7 +140,10 @@ class DeployedAgent:
             self.stop()
         finally:
             self.plane.kubectl("delete", "--wait=false", f"namespace/{self.namespace}", f"node/{self.node.name}")
-            self.plane.kubectl("delete", f"clusterrolebinding/flux-{self.namespace}")
+            if self._owned:
+                self.plane.kubectl("delete", *self._owned)
+            else:
+                self.plane.kubectl("delete", "--ignore-not-found", "--wait=false", "-k", self._overlay)
 
     def kubectl_flux(
         self, *arguments: str, user: str = "admin", check: bool = True, timeout: float = 60.0
@@ -182,30 +195,32 @@ class DeployedAgent:
         return False
 
 
-def _write_overlay(folder: Path, namespace: str, node: str) -> Path:
-    """An overlay as a user would write one: another namespace, and a pod that has the simulated Node's address."""
+def _of_deploy(folder: Path, namespace: str) -> dict[str, Any]:
+    """An overlay of `deploy/` as a user would write one: another namespace, and bindings that are this agent's own."""
     folder.mkdir()
-    kustomization = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
+    renamed = [
+        _patch("ClusterRoleBinding", [("replace", "/metadata/name", f"{name}-{namespace}")], name) for name in BINDINGS
+    ]
+    return {
         "namespace": namespace,
         "resources": [os.path.relpath(DEPLOY.resolve(), folder.resolve())],
-        "patches": [
-            _patch("Namespace", [("replace", "/metadata/labels/pod-security.kubernetes.io~1enforce", "privileged")]),
-            _patch("ClusterRoleBinding", [("replace", "/metadata/name", f"flux-{namespace}")]),
-            _patch(
-                "Deployment",
-                [
-                    ("add", "/spec/template/spec/hostNetwork", True),
-                    ("add", "/spec/template/spec/nodeName", node),
-                ],
-            ),
-        ],
+        "patches": renamed,
     }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization, sort_keys=False))
-    return folder
 
 
-def _patch(kind: str, operations: Sequence[tuple[str, str, object]]) -> dict[str, object]:
+def _of_files(folder: Path, installed: Path) -> dict[str, Any]:
+    """An overlay of manifests that need nothing changed but where the pod runs."""
+    shutil.copytree(installed, folder)
+    return {"resources": sorted(path.name for path in folder.glob("*.yaml"))}
+
+
+def _placing(node: str) -> list[dict[str, object]]:
+    """The patches that give the pod the simulated Node's address, which a restricted namespace would not allow."""
+    privileged = [("replace", "/metadata/labels/pod-security.kubernetes.io~1enforce", "privileged")]
+    here = [("add", "/spec/template/spec/hostNetwork", True), ("add", "/spec/template/spec/nodeName", node)]
+    return [_patch("Namespace", privileged), _patch("Deployment", here)]
+
+
+def _patch(kind: str, operations: Sequence[tuple[str, str, object]], name: str = "") -> dict[str, object]:
     steps = [{"op": op, "path": path, "value": value} for op, path, value in operations]
-    return {"target": {"kind": kind}, "patch": yaml.safe_dump(steps)}
+    return {"target": {"kind": kind} | ({"name": name} if name else {}), "patch": yaml.safe_dump(steps)}

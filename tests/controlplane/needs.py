@@ -13,6 +13,7 @@ _PROGRAMS = {
     "ip": "ip (package iproute2)",
     "kubectl": "kubectl",
     "nsenter": "nsenter (package util-linux)",
+    "openssl": "openssl",
     "setpriv": "setpriv (package util-linux)",
     "ssh-keygen": "ssh-keygen (package openssh-client)",
     "unshare": "unshare (package util-linux)",

@@ -189,6 +189,15 @@ class ControlPlane:
         """The kubeconfig of one of `USERS`, for use inside."""
         return self.kubeconfig_for(f"{user}-token", self.folder / f"{user}.kubeconfig")
 
+    def client_certificate(self, user: str, folder: Path) -> tuple[Path, Path]:
+        """Makes a certificate by which the API server knows a user, and its key; `folder` must exist."""
+        certificate, key = folder / f"{user}.crt", folder / f"{user}.key"
+        authority = ["-CA", self.folder / "client-ca.crt", "-CAkey", self.folder / "client-ca.key"]
+        self.run(
+            ["openssl", "req", "-x509", *_KEY, "-subj", f"/CN={user}", *authority, "-keyout", key, "-out", certificate]
+        )
+        return certificate, key
+
     def token(self, namespace: str, service_account: str, *, duration: str = "1h", audience: str = "") -> str:
         """A fresh token of a ServiceAccount, as `kubectl create token` gives it."""
         wanted = [f"--audience={audience}"] if audience else []
@@ -294,6 +303,7 @@ class ControlPlane:
         lines = [f'{user}-token,{user},{user},"{",".join(groups)}"' for user, groups in USERS.items()]
         (self.folder / "tokens.csv").write_text("\n".join(lines) + "\n")
         self.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-m", "PEM", "-N", "", "-f", self.folder / "sa.key"])
+        self.run(["openssl", *_authority_arguments(self.folder)])
         self._program("kube-apiserver", "kube-apiserver", *_api_server_flags(self.folder), *self._flags)
         self._wait(self._has_certificate, "the API server's certificate")
         self.kubeconfig_for("admin-token", self.admin_kubeconfig)
@@ -346,6 +356,15 @@ def tail(log: Path, lines: int = 40) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
 
+_KEY = ("-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+
+
+def _authority_arguments(folder: Path) -> list[str | Path]:
+    """What makes the authority of client certificates."""
+    files = ["-keyout", folder / "client-ca.key", "-out", folder / "client-ca.crt"]
+    return ["req", "-x509", *_KEY, "-subj", "/CN=client-ca", *files]
+
+
 _KWOK_FLAGS = (
     "--manage-all-nodes=true",
     "--node-lease-duration-seconds=40",
@@ -379,6 +398,7 @@ def _api_server_flags(folder: Path) -> list[str]:
         "--service-cluster-ip-range=10.96.0.0/16",
         f"--service-account-key-file={key}",
         f"--service-account-signing-key-file={key}",
+        f"--client-ca-file={folder / 'client-ca.crt'}",
         "--service-account-issuer=https://kubernetes.default.svc",
         f"--token-auth-file={folder / 'tokens.csv'}",
         "--authorization-mode=Node,RBAC",

@@ -28,6 +28,8 @@ READS = (
     "GetRevision",
     "Diff",
     "Export",
+    "ListImages",
+    "Explain",
     "GetPublicKey",
 )
 
@@ -57,6 +59,8 @@ class ScriptedAgent:
 
     answers: dict[str, object] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
+    refusal: Callable[[str], ConnectError | None] = lambda _token: None
+    """Why a call with this token is refused; None where it is not."""
 
     def methods(self):
         return [call.method for call in self.calls]
@@ -74,6 +78,9 @@ class ScriptedAgent:
         message = getattr(pb, f"{method}Request").FromString(body)
         self.calls.append(Call(handler.command, method, message, dict(handler.headers)))
         try:
+            refused = self.refusal(handler.headers.get("X-Flux-Token", ""))
+            if refused is not None:
+                raise refused
             answer = self.answers.get(method)
             answer = answer(message) if isinstance(answer, Callable) else answer
             if isinstance(answer, Exception):
@@ -101,10 +108,16 @@ def status(code: int, reason: str, message: str) -> bytes:
 
 @dataclass
 class ApiServer:
-    """Services by `namespace/name`: a scripted agent, None where no pod is ready, or a function of the handler."""
+    """Services by `namespace/name`: a scripted agent, None where no pod is ready, or a function of the handler.
+
+    `accounts` are the ServiceAccounts by `namespace/name`; each token that was asked for is `NAME-NUMBER`. `forbidden`
+    holds namespaces whose Services may not be asked for, `*` for lists of all, and `namespace/name` of accounts.
+    """
 
     services: dict[str, object] = field(default_factory=dict)
     labels: dict[str, dict[str, str]] = field(default_factory=dict)
+    accounts: set[str] = field(default_factory=set)
+    token_requests: list[tuple[str, dict]] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     prefix: str = ""
@@ -121,6 +134,8 @@ class ApiServer:
         self.requests.append((handler.command, path, dict(handler.headers)))
         if "/proxy/" in path:
             self._proxy(handler, path, body)
+        elif path.endswith("/token"):
+            self._token(handler, path, body)
         else:
             self._list(handler, path)
 
@@ -143,6 +158,24 @@ class ApiServer:
         else:
             self.services[key](handler)
 
+    def _token(self, handler, path, body):
+        _, _, _, _, namespace, _, name, _ = path.split("/")
+        key, spec = f"{namespace}/{name}", json.loads(body)["spec"]
+        self.token_requests.append((key, spec))
+        if key in self.forbidden:
+            text = f'serviceaccounts "{name}" is forbidden: User "bob" cannot create resource "serviceaccounts/token"'
+            reply(handler, 403, "application/json", status(403, "Forbidden", text))
+        elif key not in self.accounts:
+            text = f'serviceaccounts "{name}" not found'
+            reply(handler, 404, "application/json", status(404, "NotFound", text))
+        else:
+            answer = {
+                "kind": "TokenRequest",
+                "spec": spec,
+                "status": {"token": f"{name}-{len(self.token_requests)}", "expirationTimestamp": ""},
+            }
+            reply(handler, 201, "application/json", json.dumps(answer).encode())
+
     def _list(self, handler, path):
         parts = urlsplit(path)
         words = parts.path.split("/")
@@ -150,15 +183,46 @@ class ApiServer:
         if (namespace or "*") in self.forbidden:
             reply(handler, 403, "application/json", status(403, "Forbidden", "services is forbidden"))
             return
-        selector = dict(pair.split("=") for pair in parse_qs(parts.query)["labelSelector"][0].split(","))
+        selector = parse_qs(parts.query)["labelSelector"][0]
         items = []
         for key in self.services:
             there, name = key.split("/")
             labels = self.labels.get(key, {"app": "flux"})
-            if (not namespace or there == namespace) and selector.items() <= labels.items():
+            if (not namespace or there == namespace) and selects(selector, labels):
                 ports = [{"name": "metrics", "port": 3031}, {"name": "http", "port": 3030}]
                 items.append({"metadata": {"namespace": there, "name": name}, "spec": {"ports": ports}})
         reply(handler, 200, "application/json", json.dumps({"kind": "ServiceList", "items": items}).encode())
+
+
+def selects(selector: str, labels: dict[str, str]) -> bool:
+    """Whether a selector of the two forms that the plugin uses fits: `a=b,c=d` and `a in (b, c)`."""
+    key, among, values = selector.partition(" in ")
+    if among:
+        return labels.get(key) in values.strip("()").split(", ")
+    return dict(pair.split("=") for pair in selector.split(",")).items() <= labels.items()
+
+
+def write_kubeconfig(path, url, user="{token: anns-token}"):
+    """A kubeconfig with two clusters, of which one is away, and a context and a namespace in the other."""
+    path.write_text(
+        f"""
+apiVersion: v1
+kind: Config
+current-context: here
+clusters:
+- {{name: here, cluster: {{server: "{url}", insecure-skip-tls-verify: true}}}}
+- {{name: away, cluster: {{server: "http://127.0.0.1:1"}}}}
+users: [{{name: ann, user: {user}}}]
+contexts:
+- {{name: here, context: {{cluster: here, user: ann, namespace: team}}}}
+- {{name: away, context: {{cluster: away, user: ann}}}}
+"""
+    )
+
+
+def listing(*names):
+    """An agent with workloads of these names."""
+    return ScriptedAgent({"ListWorkloads": pb.ListWorkloadsResponse(workloads=[workload(name) for name in names])})
 
 
 @contextlib.contextmanager

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 
 import grpc
 
-from agent.api.auth import admit_everybody, admit_nobody
+from agent.api.auth import admit_everybody
+from agent.api.call import Unmeasured
 from agent.api.http import Health
 from agent.api.jobs import Jobs
-from agent.api.server import ApiServer
+from agent.api.revisions import Revisions
+from agent.api.server import ApiServer, Beside
 from agent.api.service import Handlers, Service
+from agent.changes import Changes
 from agent.model.errors import NotReadyError
 from agent.model.ids import WorkloadId
 from agent.model.status import RepositoryStatus, Status
@@ -34,12 +37,19 @@ class Reads:
         default_factory=lambda: Status(repository=RepositoryStatus("ssh://git@h/a", "master", ready=True))
     )
     snapshot: WorkloadSnapshot = field(default_factory=WorkloadSnapshot)
+    changes: Changes = field(default_factory=Changes)
 
     def status(self):
         return self.state
 
     def workloads(self):
         return self.snapshot
+
+    def version(self):
+        return self.changes.version
+
+    def wait(self, after, timeout, over):
+        return self.changes.wait(after, timeout, over)
 
 
 def many_workloads(number):
@@ -72,13 +82,15 @@ def absent_handlers(**present):
 class Served:
     """An agent's API on free ports."""
 
-    def __init__(self, settings=LOOPBACK):
+    def __init__(self, settings=LOOPBACK, pages=None, hooks=None, admit=admit_everybody, observer=None):
         self.reads, self.tickets, self.stop, self.health = Reads(), [], threading.Event(), Health()
         self.jobs = Jobs(self.tickets.append)
-        self.service = Service(self.reads, self.jobs, absent_handlers(), "1.2.3")
-        admit = admit_everybody if settings.auth == "none" else admit_nobody
+        revisions = Revisions(self.reads, None)  # nothing was fetched, so nobody is asked about commits
+        self.service = Service(self.reads, self.jobs, absent_handlers(get_revision=revisions.get), "1.2.3")
         metrics = lambda: b"flux_git_ready 1.0\n"  # noqa: E731
-        self.server = ApiServer(self.service, settings, admit, lambda: self.health, metrics, self.stop)
+        observer = observer or Unmeasured()
+        beside = Beside(lambda: self.health, metrics, pages or {}, hooks or {}, observer)
+        self.server = ApiServer(self.service, settings, admit, beside, self.stop)
         self.server.start()
 
     def close(self):

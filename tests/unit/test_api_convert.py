@@ -5,6 +5,7 @@ from google.protobuf.json_format import MessageToDict
 
 from agent.api import convert
 from agent.api.views import Row
+from agent.api.visibility import Details
 from agent.model.ids import WorkloadId
 from agent.model.resources import Failure, Origin
 from agent.model.status import Job, JobState, PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
@@ -52,6 +53,9 @@ FAILURES = [
         "author": "Ann <a@b>",
     }
 ]
+SHOWN = Details(
+    REPORT.failures, REPORT.pending_deletions, "abc", ("one document without kind", "no CRD"), restricted=True
+)
 PENDING = [{"object": "demo:configmap/old", "reason": "too many"}]
 
 
@@ -96,8 +100,10 @@ def test_the_status_joins_git_and_the_cluster():
         revision_marked="000",
         marker_error="protected tag",
         last_sync=REPORT,
+        notices=("no rights",),
     )
-    assert told(convert.status(status, WorkloadSnapshot(as_of=1_700_000_001.0, notices=("no CRD",)))) == {
+    snapshot = WorkloadSnapshot(as_of=1_700_000_001.0, not_ready="jobs have not been listed yet")
+    assert told(convert.status(status, snapshot, SHOWN)) == {
         "repository": {
             "url": "ssh://git@h/a",
             "branch": "main",
@@ -116,19 +122,27 @@ def test_the_status_joins_git_and_the_cluster():
         "failures": FAILURES,
         "pending_deletions": PENDING,
         "deletions_hash": "abc",
-        "notices": ["one document without kind", "no CRD"],
+        "notices": ["no rights", "one document without kind", "no CRD"],
         "workloads_as_of": "2023-11-14T22:13:21Z",
+        "automation": {},
+        "scanning": {},
+        "restricted": True,
+        "not_ready": "jobs have not been listed yet",
     }
 
 
 def test_the_first_status_is_empty():
-    assert told(convert.status(Status(), WorkloadSnapshot())) == {"repository": {}}
+    assert told(convert.status(Status(), WorkloadSnapshot(), Details())) == {
+        "repository": {},
+        "automation": {},
+        "scanning": {},
+    }
 
 
 def test_a_job_carries_its_sync():
     progress = SyncProgress("ssh://git@h/a", "main", "24e9eae", REPORT, "protected tag")
     job = Job("id-1", 1_700_000_000.0, 3, JobState.FAILED, "2 objects failed", "look at them", progress)
-    assert told(convert.job(job)) == {
+    assert told(convert.job(job, SHOWN)) == {
         "id": "id-1",
         "version": "3",
         "state": "JOB_STATE_FAILED",
@@ -144,14 +158,14 @@ def test_a_job_carries_its_sync():
             "pending_deletions": PENDING,
             "deletions_hash": "abc",
             "marker_error": "protected tag",
-            "notices": ["one document without kind"],
+            "notices": ["one document without kind", "no CRD"],
         },
     }
 
 
 @pytest.mark.parametrize("state", JobState)
 def test_every_state_of_a_job_has_its_name_in_the_contract(state):
-    message = convert.job(Job("x", 1.0, state=state))
+    message = convert.job(Job("x", 1.0, state=state), Details())
     assert pb.JobState.Name(message.state) == f"JOB_STATE_{state.name}"
     assert not message.HasField("sync")
 

@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from served_api import Served, as_get, many_workloads, with_settings
 
 from agent.api.http import Health
+from agent.api.tokens import Wanted, check
 from agent.model.errors import UsageError
 from agent.model.status import Status, SyncProgress
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
@@ -173,18 +174,21 @@ def test_a_request_has_a_bound(served, stub):
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
+WANTED = Wanted(("flux:flux/flux",), "flux")
+
 # --- authentication ------------------------------------------------------------------------------------------------
 
 
 def test_with_tokens_wanted_every_call_is_refused_and_the_probes_answer():
-    served = Served(with_settings(auth="token"))
+    refused = "--audience=flux:flux/flux"
+    served = Served(with_settings(auth="token"), admit=lambda token: check(token, WANTED, 0.0))
     try:
         with served.channel() as channel:
             stub = served.stub(channel)
             for method, request in (("Version", pb.VersionRequest()), ("Sync", pb.SyncRequest())):
                 status, _, body = served.post(method)
                 assert (status, json.loads(body)["code"]) == (401, "unauthenticated")
-                with pytest.raises(grpc.RpcError, match="--auth=none is the only mode of this version") as caught:
+                with pytest.raises(grpc.RpcError, match=refused) as caught:
                     getattr(stub, method)(request, timeout=10)
                 assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
             watch = served.watch("x")
@@ -222,8 +226,8 @@ def test_the_probes_tell_how_the_agent_is(served):
         ("GET", "/healthz/x", 404, "nothing here"),
         ("GET", "/flux.v1.Flux/NoSuchMethod", 404, ""),
         ("GET", "/flux.v1.Other/Version", 404, "nothing here"),
-        ("GET", "/api/flux/v6/identity.pub", 410, "kubectl flux"),
-        ("POST", "/api/flux/v11/notify", 410, "kubectl flux"),
+        ("GET", "/api/flux/v10/images", 410, "kubectl flux"),
+        ("POST", "/api/flux/v9/update-manifests", 410, "kubectl flux"),
         ("GET", "/api/fluxy", 404, "nothing here"),
     ],
 )

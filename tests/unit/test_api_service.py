@@ -9,11 +9,12 @@ from served_api import absent_handlers
 from agent.api import service as service_module
 from agent.api.auth import admit_everybody
 from agent.api.call import Call, Slots
-from agent.api.errors import CODES, BusyError, NotFoundError, UnauthenticatedError, outcome
+from agent.api.errors import CODES, BusyError, NotFoundError, UnauthenticatedError, UnavailableError, outcome
 from agent.api.jobs import Jobs
 from agent.api.methods import METHODS
 from agent.api.service import Service
-from agent.model.access import CREATE_SYNCS, LIST_WORKLOADS, Visible
+from agent.changes import Changes
+from agent.model.access import CREATE_SYNCS, LIST_WORKLOADS, ForbiddenError, Visible
 from agent.model.errors import ClusterError, GitError, NotReadyError, StoppedError, UsageError
 from agent.model.ids import WorkloadId
 from agent.model.status import RepositoryStatus, Status, SyncProgress
@@ -25,12 +26,19 @@ class Reads:
     def __init__(self):
         self.state = Status(repository=RepositoryStatus(url="ssh://git@h/a", branch="master"))
         self.snapshot = WorkloadSnapshot((Workload(WorkloadId("demo", "deployment", "shop"), ()),), 7.0)
+        self.changes = Changes()
 
     def status(self):
         return self.state
 
     def workloads(self):
         return self.snapshot
+
+    def version(self):
+        return self.changes.version
+
+    def wait(self, after, timeout, over):
+        return self.changes.wait(after, timeout, over)
 
 
 class Agent:
@@ -68,6 +76,8 @@ def test_every_method_of_the_contract_is_there():
         "WaitForRevision",
         "Diff",
         "Export",
+        "ListImages",
+        "Explain",
         "GetPublicKey",
         "Sync",
         "GetJob",
@@ -222,7 +232,10 @@ def test_an_unknown_job_gives_its_slot_back(agent):
         (StoppedError("x"), "UNAVAILABLE"),
         (NotReadyError("x"), "FAILED_PRECONDITION"),
         (GitError("x"), "FAILED_PRECONDITION"),
-        (ClusterError("x", status=503), "FAILED_PRECONDITION"),
+        (UnavailableError("x"), "UNAVAILABLE"),
+        (ForbiddenError("x"), "PERMISSION_DENIED"),
+        (ClusterError("x", status=503), "UNAVAILABLE"),
+        (ClusterError("x", status=403), "FAILED_PRECONDITION"),
     ],
 )
 def test_every_error_has_its_code(error, code):

@@ -3,6 +3,7 @@
 import http.client
 import json
 import time
+from dataclasses import replace
 
 import grpc
 import pytest
@@ -10,7 +11,7 @@ from served_api import Served
 
 from agent.api import native
 from agent.api.server import HTTP_THREADS
-from agent.model.status import SyncProgress
+from agent.model.status import RepositoryStatus, SyncProgress
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 WATCHERS = 200
@@ -41,9 +42,12 @@ def first_of(call):
 
 def long_poll(served, job_id):
     """A GetJob that waits, sent and not read."""
+    return sent(served, "GetJob", {"jobId": job_id, "afterVersion": 1, "wait": "25s"})
+
+
+def sent(served, method, request):
     link = http.client.HTTPConnection("127.0.0.1", served.server.http_port, timeout=30)
-    body = json.dumps({"jobId": job_id, "afterVersion": 1, "wait": "25s"})
-    link.request("POST", "/flux.v1.Flux/GetJob", body, {"Content-Type": "application/json"})
+    link.request("POST", f"/flux.v1.Flux/{method}", json.dumps(request), {"Content-Type": "application/json"})
     return link
 
 
@@ -103,6 +107,10 @@ def test_two_hundred_long_polls_leave_room_for_everything_else(served, stub):
     calls = [stub.GetJob.future(request, timeout=60) for _ in range(WATCHERS)]
     everything_answers(served, stub)
     served.tickets[0].succeeded(SyncProgress())
+    those_admitted_are_answered(links, calls)
+
+
+def those_admitted_are_answered(links, calls):
     statuses = []
     for link in links:
         statuses.append(link.getresponse().status)
@@ -112,6 +120,19 @@ def test_two_hundred_long_polls_leave_room_for_everything_else(served, stub):
     assert set(codes) <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
     assert statuses.count(200) >= HTTP_ROOM
     assert codes.count(grpc.StatusCode.OK) >= GRPC_ROOM
+
+
+def test_two_hundred_who_wait_for_a_revision_or_a_list_leave_room_for_everything_else(served, stub):
+    progress, version = stub.GetRevision(pb.GetRevisionRequest()).progress, served.reads.version()
+    revision = {"afterVersion": progress.version, "wait": "25s"}
+    links = [sent(served, "GetRevision", revision) for _ in range(WATCHERS)]
+    request = pb.ListWorkloadsRequest(after_version=version)
+    request.wait.seconds = 25
+    calls = [stub.ListWorkloads.future(request, timeout=60) for _ in range(WATCHERS)]
+    everything_answers(served, stub)
+    served.reads.state = replace(served.reads.state, repository=RepositoryStatus("ssh://git@h/a", error="key refused"))
+    served.reads.changes.touch()
+    those_admitted_are_answered(links, calls)
 
 
 def test_who_hangs_up_makes_room(served):

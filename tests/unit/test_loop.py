@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from agent.board import Board
+from agent.loop import git_lane
 from agent.loop.cluster_lane import ClusterLane, ClusterOptions, ClusterTimes
-from agent.loop.git_lane import GitLane, GitTimes
+from agent.loop.git_lane import NOTIFY_PAUSE, GitLane, GitTimes
 from agent.loop.inbox import MAX_INBOX, Inbox
 from agent.loop.messages import Parts, hold_of
 from agent.loop.reporter import Reporter
@@ -159,6 +160,16 @@ def test_a_requested_sync_tells_its_revision_then_its_end_and_moves_the_marker(l
     assert status.repository.ready
 
 
+def test_what_any_sync_wrote_stays_known(lanes):
+    """A sync that writes nothing must not hide that the lists are behind the one before."""
+    place = ("apps/deployments", "shop")
+    git, engine = lanes(Repo(["a" * 40]), report=SyncReport("", 0.0, newest={place: 7}))
+    ask(git)
+    engine.report = SyncReport("", 0.0, newest={("apps/daemonsets", "shop"): 9})
+    ask(git)
+    assert lanes.parts.board.status().written == {place: 7, ("apps/daemonsets", "shop"): 9}
+
+
 def test_a_fetch_that_fails_fails_its_jobs_and_the_next_one_heals_it(lanes):
     git, _ = lanes(Repo([GitError("it is gone"), GitError("it is gone"), "a" * 40]))
     told = ask(git)
@@ -206,7 +217,7 @@ def test_a_failing_fetch_is_tried_again_ever_later_but_never_later_than_the_inte
         times = times.after_failure(0.0, 30.0)
         waits.append(times.next_fetch)
     assert waits == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
-    assert times.after_success(5.0, 30.0) == GitTimes(35.0)
+    assert times.after_success(5.0, 30.0) == GitTimes(35.0, fetched_at=5.0)
     assert GitTimes(0.0, 5000).after_failure(0.0, 30.0).next_fetch == 30.0
 
 
@@ -251,3 +262,29 @@ def test_a_failure_that_stays_is_logged_once():
     assert [event for event, _ in log.lines] == ["synced", "not synced", "not deleted", "note", "synced"]
     reporter.synced(replace(report, failures=(replace(failure, reason="worse"),)))
     assert [event for event, _ in log.lines[-2:]] == ["synced", "not synced"]
+
+
+def test_a_notice_brings_the_next_fetch_forward_but_never_two_into_one_pause():
+    idle = GitTimes().after_success(100.0, 300.0)
+    assert idle.hurried().next_fetch == 100.0 + NOTIFY_PAUSE
+    assert idle.hurried().hurried() == idle.hurried()
+    failing = GitTimes(failures=6).after_failure(100.0, 300.0)
+    assert failing.hurried().next_fetch == 100.0 + NOTIFY_PAUSE
+    assert failing.hurried().failures == 7
+    assert GitTimes(next_fetch=101.0, fetched_at=100.0).hurried().next_fetch == 101.0
+
+
+def test_what_a_notice_finds_is_synced_without_a_job(lanes, monkeypatch):
+    monkeypatch.setattr(git_lane, "NOTIFY_PAUSE", 0.0)
+    moved = {sha: threading.Event() for sha in ("a" * 40, "b" * 40)}
+
+    class Telling(Marker):
+        def advance(self, revision):
+            super().advance(revision)
+            moved[revision].set()
+
+    git, _ = lanes(Repo(["a" * 40, "b" * 40]), Telling())
+    assert moved["a" * 40].wait(10)
+    assert not moved["b" * 40].is_set()
+    git.notify()
+    assert moved["b" * 40].wait(10)

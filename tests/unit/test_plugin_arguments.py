@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 
-import click
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,40 +13,18 @@ from kubectl_flux.arguments import parse
 from kubectl_flux.commands.root import command_tree
 from kubectl_flux.errors import UsageError
 from kubectl_flux.options import GlobalFlags, parse_duration, parse_labels, resolve
+from kubectl_flux.usage import command_help
 
 TREE = command_tree()
 
 
-def full_tree():
-    """The tree with commands of every kind of flag that Flux v1 had, for those that join later."""
-    root = click.Group("root", params=TREE.params)
-    options = [
-        click.Option(["--exclude"], multiple=True, metavar="strings"),
-        click.Option(["--update-all-images"], is_flag=True),
-        click.Option(["--update-image", "-i"], metavar="string"),
-        click.Option(["--verbose", "-v"], count=True),
-        click.Option(["--watch", "-w"], is_flag=True),
-        click.Option(["--workload"], multiple=True, metavar="strings"),
-        click.Option(["--force", "-f"], is_flag=True),
-        click.Option(["--message", "-m"], metavar="string"),
-    ]
-    root.add_command(click.Command("release", params=options, callback=dict))
-    root.add_command(click.Command("automate", params=[click.Option(["--workload", "-w"], metavar="string")]))
-    for command in TREE.commands.values():
-        root.add_command(command)
-    return root
-
-
-FULL = full_tree()
-
-
 def read(*argv):
     """The command, and the values that were given, its own and the global ones."""
-    parsed = parse(argv, FULL)
+    parsed = parse(argv, TREE)
     words = parsed.for_click()
     own_words = words[words.index(parsed.command) + 1 :]
-    context = FULL.make_context("kubectl flux", [*words])
-    own = FULL.commands[parsed.command].make_context(parsed.command, own_words)
+    context = TREE.make_context("kubectl flux", [*words])
+    own = TREE.commands[parsed.command].make_context(parsed.command, own_words)
     values = {**context.params, **own.params}
     return parsed.command, {key: value for key, value in values.items() if value and value != "tab"}
 
@@ -91,11 +68,12 @@ def read(*argv):
         ("release -vfv", "release", {"verbose": 2, "force": True}),
         ("release -v=3", "release", {"verbose": 3}),
         ("release --verbose --verbose", "release", {"verbose": 2}),
-        ("release -fi acme/shop:1", "release", {"force": True, "update_image": "acme/shop:1"}),
+        ("release -fi acme/shop:1", "release", {"force": True, "image": "acme/shop:1"}),
         ("release -m=two -w", "release", {"message": "two", "watch": True}),
         ("automate -w demo:deployment/shop", "automate", {"workload": "demo:deployment/shop"}),
+        ("lock --user=Bob", "lock", {"user": "Bob"}),
         ("-w demo:deployment/shop automate", "automate", {"workload": "demo:deployment/shop"}),
-        ("release --update-all-images=true --exclude=x", "release", {"update_all_images": True, "exclude": ("x",)}),
+        ("release --update-all-images=true --exclude=x", "release", {"all_images": True, "exclude": ("x",)}),
     ],
 )
 def test_flags_are_read_as_pflag_read_them(argv, command, values):
@@ -133,7 +111,7 @@ def test_flags_are_read_as_pflag_read_them(argv, command, values):
 )
 def test_wrong_usage_is_told_in_pflags_words(argv, message, command):
     with pytest.raises(UsageError) as raised:
-        parse(argv.split(), FULL)
+        parse(argv.split(), TREE)
     assert (raised.value.message, raised.value.command) == (message, command)
 
 
@@ -151,14 +129,14 @@ def test_wrong_usage_is_told_in_pflags_words(argv, message, command):
     ],
 )
 def test_help_is_asked_for_in_any_place(argv, command):
-    parsed = parse(argv.split(), FULL)
+    parsed = parse(argv.split(), TREE)
     assert (parsed.wants_help, parsed.command) == (True, command)
 
 
 @settings(deadline=None)
 @given(st.permutations([["-n", "demo"], ["-a"], ["-ojson"], ["--timeout=5s"], ["--context", "c"], ["list-workloads"]]))
 def test_the_order_of_flags_and_command_does_not_matter(words):
-    parsed = parse(list(itertools.chain.from_iterable(words)), FULL)
+    parsed = parse(list(itertools.chain.from_iterable(words)), TREE)
     values = {flag.long[0]: value for flag, value in (*parsed.flags, *parsed.global_flags)}
     assert parsed.command == "list-workloads"
     assert values == {
@@ -170,11 +148,19 @@ def test_the_order_of_flags_and_command_does_not_matter(words):
     }
 
 
+def test_a_commands_own_flag_hides_the_global_one_of_its_name():
+    parsed = parse(["lock", "--user=Bob"], TREE)
+    assert (parsed.global_flags, [value for _, value in parsed.flags]) == ((), ["Bob"])
+    globally = command_help(TREE, TREE.commands["lock"]).partition("Global Flags:")[2]
+    assert "--user " not in globally
+    assert "--context " in globally
+
+
 @settings(deadline=None)
 @given(st.lists(st.text(alphabet="-=nao hx1,", max_size=6), max_size=5))
 def test_any_words_are_read_or_refused_and_nothing_else(words):
     with contextlib.suppress(UsageError):
-        assert isinstance(parse(words, FULL).for_click(), list)
+        assert isinstance(parse(words, TREE).for_click(), list)
 
 
 @pytest.mark.parametrize(

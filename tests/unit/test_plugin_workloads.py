@@ -214,4 +214,4 @@ def test_a_reader_that_leaves_early_ends_the_command_quietly():
         process.stdout.close()
         with process.stderr as stderr:
             assert stderr.read() == b""
-        assert process.wait(timeout=10) == 1
+        assert process.wait(timeout=10) == 141

@@ -163,7 +163,7 @@ def test_the_metrics_have_exactly_v1s_names():
     metrics.set_manifests(succeeded=7, failed=1)
     metrics.set_git_ready(ready=True)
     text = metrics.render().decode()
-    names = {re.split(r"[ {]", line)[0] for line in text.splitlines() if line.startswith("flux_")}
+    names = {re.split(r"[ {]", line)[0] for line in text.splitlines() if re.match("flux_(?!api_)", line)}
     assert names == {
         "flux_daemon_sync_duration_seconds_bucket",
         "flux_daemon_sync_duration_seconds_sum",
@@ -187,6 +187,22 @@ def test_the_metrics_have_exactly_v1s_names():
         'flux_daemon_sync_manifests{success="false"} 1.0',
         "flux_daemon_queue_length_count 2.0",
         "flux_git_ready 1.0",
+    ):
+        assert line in lines
+
+
+def test_calls_that_wait_are_counted_and_not_measured():
+    metrics = telemetry.Metrics()
+    metrics.observe_call("GetJob", "OK", 0.002, waited=False)
+    metrics.observe_call("GetJob", "OK", 25.0, waited=True)
+    metrics.observe_reviews("access", asked=2, remembered=3)
+    lines = metrics.render().decode().splitlines()
+    for line in (
+        'flux_api_request_duration_seconds_bucket{code="OK",le="0.0025",method="GetJob"} 1.0',
+        'flux_api_request_duration_seconds_count{code="OK",method="GetJob"} 1.0',
+        'flux_api_waits_total{code="OK",method="GetJob"} 1.0',
+        'flux_api_reviews_total{kind="access",source="asked"} 2.0',
+        'flux_api_reviews_total{kind="access",source="remembered"} 3.0',
     ):
         assert line in lines
 

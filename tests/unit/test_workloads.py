@@ -1,12 +1,14 @@
 """Workloads as the lists show them."""
 
+import queue
 import threading
+from dataclasses import replace
 
 import pytest
 
-from agent.cluster.workloads import WorkloadWatcher, workload_of
+from agent.cluster.workloads import KINDS, WorkloadWatcher, workload_of
 from agent.model.errors import ClusterError
-from agent.model.workloads import Container
+from agent.model.workloads import Container, View
 
 
 def item(kind="Deployment", spec=None, status=None, **metadata):
@@ -119,6 +121,7 @@ class Client:
         self.lists = 0
         self.events = []
         self.listed = threading.Event()
+        self.shown = queue.SimpleQueue()
 
     def list_objects(self, path):
         if "deployments" not in path:
@@ -145,7 +148,7 @@ def event(kind, name="web", version="6"):
 def watching():
     stop = threading.Event()
     client = Client(stop)
-    watcher = WorkloadWatcher(client, (), stop)
+    watcher = WorkloadWatcher(client, (), stop, lambda: client.shown.put(1))
     threads = []
 
     def start(*rounds):
@@ -173,6 +176,31 @@ def test_the_snapshot_follows_the_watch(watching):
     assert watcher.ready()
 
 
+def test_a_change_that_is_not_shown_wakes_nobody(watching):
+    watcher, client = watching([event("MODIFIED", "web", str(version)) for version in range(6, 40)])
+    watcher.catch_up({("apps/deployments", "demo"): 39})
+    assert client.shown.qsize() <= len(KINDS)
+    (view,) = [view for view in watcher.snapshot().views if view.kind == "deployment"]
+    assert (view.place, view.version, view.trouble) == ("apps/deployments", "39", "")
+
+
+def test_a_change_that_is_shown_wakes_those_who_wait(watching):
+    watcher, client = watching([event("ADDED", "api", "6"), event("DELETED", "api", "7")])
+    watcher.catch_up({("apps/deployments", "demo"): 7})
+    for _ in range(len(KINDS) + 2):  # each kind's list, and both changes
+        client.shown.get(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("seen", "misses"), [("", True), ("6", True), ("7", False), ("8", False), ("no number", False)]
+)
+def test_a_view_is_behind_what_was_written_in_its_place_only(seen, misses):
+    view = View("apps/deployments", "deployment", "demo", seen)
+    assert view.misses({("apps/deployments", "demo"): 7}) is misses
+    assert not view.misses({("apps/deployments", "elsewhere"): 7, ("apps/daemonsets", "demo"): 7})
+    assert replace(view, namespace="").misses({("apps/deployments", "elsewhere"): 7}) is misses
+
+
 def test_an_expired_watch_is_listed_again(watching):
     _, client = watching([{"type": "ERROR", "object": {"code": 410, "message": "too old"}}])
     assert client.listed.wait(10)
@@ -197,3 +225,20 @@ def test_what_may_not_be_watched_is_a_notice_and_readiness_does_not_wait_for_it(
     for _, loop in watcher.loops()[:1]:
         loop()
     assert watcher.snapshot().notices == ("daemonsets cannot be watched: forbidden",)
+    assert "daemonsets" not in watcher.snapshot().not_ready
+
+
+def test_until_every_kind_has_been_listed_it_is_said_what_is_missing_and_why():
+    stop = threading.Event()
+
+    class Down:
+        def list_objects(self, path):
+            stop.set()
+            raise ClusterError("the API server cannot be reached", status=0)
+
+    watcher = WorkloadWatcher(Down(), ("demo",), stop)
+    unlisted = "the workloads have not been listed yet: "
+    assert watcher.snapshot().not_ready == f"{unlisted}cronjobs, daemonsets, deployments, statefulsets"
+    watcher.loops()[0][1]()
+    assert watcher.snapshot().not_ready == f"{unlisted}daemonsets cannot be watched: the API server cannot be reached"
+    assert not watcher.ready()

@@ -515,3 +515,179 @@ class GetPublicKeyResponse(_message.Message):
     fingerprint: str
     randomart: str
     def __init__(self, key: _Optional[str] = ..., fingerprint: _Optional[str] = ..., randomart: _Optional[str] = ...) -> None: ...
+
+class ListImagesRequest(_message.Message):
+    __slots__ = ("namespace", "workload", "limit", "page_size", "page_token", "wait")
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    namespace: str
+    workload: str
+    limit: int
+    page_size: int
+    page_token: str
+    wait: _duration_pb2.Duration
+    def __init__(self, namespace: _Optional[str] = ..., workload: _Optional[str] = ..., limit: _Optional[int] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ListImagesResponse(_message.Message):
+    __slots__ = ("workloads", "next_page_token", "restricted")
+    WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    workloads: _containers.RepeatedCompositeFieldContainer[WorkloadImages]
+    next_page_token: str
+    restricted: bool
+    def __init__(self, workloads: _Optional[_Iterable[_Union[WorkloadImages, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+
+class WorkloadImages(_message.Message):
+    __slots__ = ("id", "containers")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    containers: _containers.RepeatedCompositeFieldContainer[ContainerImages]
+    def __init__(self, id: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[ContainerImages, _Mapping]]] = ...) -> None: ...
+
+class ContainerImages(_message.Message):
+    __slots__ = ("name", "current", "latest_filtered", "available", "available_error", "available_count", "new_available_count", "filtered_count", "new_filtered_count", "current_place")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    LATEST_FILTERED_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    AVAILABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEW_AVAILABLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    FILTERED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEW_FILTERED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_PLACE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    current: Image
+    latest_filtered: Image
+    available: _containers.RepeatedCompositeFieldContainer[Image]
+    available_error: str
+    available_count: int
+    new_available_count: int
+    filtered_count: int
+    new_filtered_count: int
+    current_place: int
+    def __init__(self, name: _Optional[str] = ..., current: _Optional[_Union[Image, _Mapping]] = ..., latest_filtered: _Optional[_Union[Image, _Mapping]] = ..., available: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., available_error: _Optional[str] = ..., available_count: _Optional[int] = ..., new_available_count: _Optional[int] = ..., filtered_count: _Optional[int] = ..., new_filtered_count: _Optional[int] = ..., current_place: _Optional[int] = ...) -> None: ...
+
+class Image(_message.Message):
+    __slots__ = ("id", "digest", "image_id", "labels", "created_at", "last_fetched", "error")
+    class LabelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_ID_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_FETCHED_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    digest: str
+    image_id: str
+    labels: _containers.ScalarMap[str, str]
+    created_at: _timestamp_pb2.Timestamp
+    last_fetched: _timestamp_pb2.Timestamp
+    error: str
+    def __init__(self, id: _Optional[str] = ..., digest: _Optional[str] = ..., image_id: _Optional[str] = ..., labels: _Optional[_Mapping[str, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_fetched: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ...) -> None: ...
+
+class ExplainRequest(_message.Message):
+    __slots__ = ("workload", "container", "image", "wait")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    container: str
+    image: str
+    wait: _duration_pb2.Duration
+    def __init__(self, workload: _Optional[str] = ..., container: _Optional[str] = ..., image: _Optional[str] = ..., wait: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...
+
+class ExplainResponse(_message.Message):
+    __slots__ = ("workload", "policies", "automation", "read_only", "containers")
+    class PoliciesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    POLICIES_FIELD_NUMBER: _ClassVar[int]
+    AUTOMATION_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    policies: _containers.ScalarMap[str, str]
+    automation: Feature
+    read_only: str
+    containers: _containers.RepeatedCompositeFieldContainer[ContainerExplanation]
+    def __init__(self, workload: _Optional[str] = ..., policies: _Optional[_Mapping[str, str]] = ..., automation: _Optional[_Union[Feature, _Mapping]] = ..., read_only: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[ContainerExplanation, _Mapping]]] = ...) -> None: ...
+
+class ContainerExplanation(_message.Message):
+    __slots__ = ("name", "current", "pattern", "pattern_error", "order", "by_label", "picked", "update", "reason", "rejected", "rejected_count", "asked", "scan")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_FIELD_NUMBER: _ClassVar[int]
+    PATTERN_ERROR_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    BY_LABEL_FIELD_NUMBER: _ClassVar[int]
+    PICKED_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    SCAN_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    current: Image
+    pattern: str
+    pattern_error: str
+    order: str
+    by_label: bool
+    picked: Image
+    update: bool
+    reason: str
+    rejected: _containers.RepeatedCompositeFieldContainer[RejectedImage]
+    rejected_count: int
+    asked: RejectedImage
+    scan: RepositoryScan
+    def __init__(self, name: _Optional[str] = ..., current: _Optional[_Union[Image, _Mapping]] = ..., pattern: _Optional[str] = ..., pattern_error: _Optional[str] = ..., order: _Optional[str] = ..., by_label: _Optional[bool] = ..., picked: _Optional[_Union[Image, _Mapping]] = ..., update: _Optional[bool] = ..., reason: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedImage, _Mapping]]] = ..., rejected_count: _Optional[int] = ..., asked: _Optional[_Union[RejectedImage, _Mapping]] = ..., scan: _Optional[_Union[RepositoryScan, _Mapping]] = ...) -> None: ...
+
+class RejectedImage(_message.Message):
+    __slots__ = ("tag", "reason")
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    tag: str
+    reason: str
+    def __init__(self, tag: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RepositoryScan(_message.Message):
+    __slots__ = ("name", "tags", "known", "scanned_at", "next_scan_at", "error", "credential", "rate", "paused_for")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    KNOWN_FIELD_NUMBER: _ClassVar[int]
+    SCANNED_AT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SCAN_AT_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    PAUSED_FOR_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tags: int
+    known: int
+    scanned_at: _timestamp_pb2.Timestamp
+    next_scan_at: _timestamp_pb2.Timestamp
+    error: str
+    credential: str
+    rate: float
+    paused_for: _duration_pb2.Duration
+    def __init__(self, name: _Optional[str] = ..., tags: _Optional[int] = ..., known: _Optional[int] = ..., scanned_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., next_scan_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., credential: _Optional[str] = ..., rate: _Optional[float] = ..., paused_for: _Optional[_Union[datetime.timedelta, _duration_pb2.Duration, _Mapping]] = ...) -> None: ...

@@ -75,6 +75,16 @@ class FluxStub:
                 request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportRequest.SerializeToString,
                 response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportResponse.FromString,
                 _registered_method=True)
+        self.ListImages = channel.unary_unary(
+                '/flux.v1.Flux/ListImages',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListImagesRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListImagesResponse.FromString,
+                _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/flux.v1.Flux/Explain',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExplainResponse.FromString,
+                _registered_method=True)
         self.GetPublicKey = channel.unary_unary(
                 '/flux.v1.Flux/GetPublicKey',
                 request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetPublicKeyRequest.SerializeToString,
@@ -159,6 +169,20 @@ class FluxServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListImages(self, request, context):
+        """ListImages lists the images that exist for the containers of the cluster's workloads.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Explain(self, request, context):
+        """Explain tells which image a workload's policies pick and why, and what is known of its registries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPublicKey(self, request, context):
         """GetPublicKey tells the public half of the deploy key.
         """
@@ -230,6 +254,16 @@ def add_FluxServicer_to_server(servicer, server):
                     servicer.Export,
                     request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportRequest.FromString,
                     response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportResponse.SerializeToString,
+            ),
+            'ListImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListImages,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListImagesRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListImagesResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExplainRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExplainResponse.SerializeToString,
             ),
             'GetPublicKey': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPublicKey,
@@ -469,6 +503,60 @@ class Flux:
             '/flux.v1.Flux/Export',
             kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportRequest.SerializeToString,
             kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/ListImages',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListImagesRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ListImagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/Explain',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExplainRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ExplainResponse.FromString,
             options,
             channel_credentials,
             insecure,

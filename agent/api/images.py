@@ -1,0 +1,235 @@
+"""The methods that tell of images: ListImages and Explain.
+
+Both first let the library find out what they need, as long as the caller is willing to wait, and then tell what is
+known: a registry that is slow or away makes an answer poorer, never an error.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Protocol
+
+from google.protobuf.duration_pb2 import Duration
+
+from agent.api import convert, views, visibility
+from agent.api.call import Call
+from agent.api.errors import NotFoundError
+from agent.api.image_views import Filter, explained, listing, needed_tags
+from agent.model.access import LIST_WORKLOADS, Visible
+from agent.model.errors import UsageError
+from agent.model.ids import WorkloadId
+from agent.model.images import Image, Reference, Repository
+from agent.model.status import Feature, Status
+from agent.model.workloads import Container, Workload, WorkloadSnapshot
+from agent.registry.demand import reference_of
+from agent.registry.library import Library, Wish
+from agent.registry.limits import RateState
+from agent.registry.records import PullScope
+from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
+
+MAX_WAIT = 25.0
+NO_SCANNING = "registries are not scanned: --registry-disable-scanning"
+
+
+class Reads(Protocol):
+    """What is known of workloads and git."""
+
+    def status(self) -> Status:
+        """How the cluster stands to git."""
+
+    def workloads(self) -> WorkloadSnapshot:
+        """What the cluster runs."""
+
+
+class Images:
+    """Answers ListImages and Explain.
+
+    Args:
+        reads: What is known of workloads and git.
+        library: What is known of images; None where registries are not scanned.
+        automation: Whether images are released by themselves, and why not.
+    """
+
+    def __init__(self, reads: Reads, library: Library | None, automation: Callable[[], Feature]) -> None:
+        self._reads = reads
+        self._library = library
+        self._automation = automation
+
+    def list_images(self, request: pb.ListImagesRequest, call: Call) -> pb.ListImagesResponse:
+        """The images that exist for the containers of workloads."""
+        if request.limit < 0:
+            raise UsageError(f"the limit is {request.limit}", hint="say 0 for all images")
+        status, snapshot = self._reads.status(), self._reads.workloads()
+        if request.workload:
+            id_ = WorkloadId.parse(request.workload)
+            call.access.require(LIST_WORKLOADS, [id_.namespace])
+            rows, token, restricted = [item for item in snapshot.workloads if item.id == id_], "", False
+        else:
+            rows, token, restricted = self._page(request, call)
+        self._find_out(rows, status, call, request)
+        found = [self._workload(item, status.policies.get(item.id, {}), request.limit) for item in rows]
+        return pb.ListImagesResponse(workloads=found, next_page_token=token, restricted=restricted)
+
+    def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
+        """Which image the policies of a workload pick, and why."""
+        id_ = WorkloadId.parse(request.workload)
+        call.access.require(LIST_WORKLOADS, [id_.namespace])
+        status = self._reads.status()
+        workload = next((item for item in self._reads.workloads().workloads if item.id == id_), None)
+        if workload is None:
+            raise NotFoundError(f"the cluster has no workload {id_}", hint="see: kubectl flux list-workloads -a")
+        wanted = [item for item in workload.containers if request.container in ("", item.name)]
+        if not wanted:
+            names = ", ".join(item.name for item in workload.containers)
+            raise NotFoundError(f"{id_} has no container {request.container}", hint=f"it has {names}")
+        self._find_out([replace(workload, containers=tuple(wanted))], status, call, request)
+        row = views.row_of(workload, status)
+        return pb.ExplainResponse(
+            workload=str(id_),
+            policies=row.policies,
+            automation=convert.feature(self._automation()),
+            read_only=row.read_only,
+            containers=[self._explained(item, row.policies, request.image) for item in wanted],
+        )
+
+    def _page(self, request: pb.ListImagesRequest, call: Call) -> tuple[list[Workload], str, bool]:
+        """A page of workloads, the token of the next, and whether some are hidden."""
+        status, snapshot = self._reads.status(), self._reads.workloads()
+        if request.namespace:
+            call.access.require(LIST_WORKLOADS, [request.namespace])
+        visible = (
+            Visible()
+            if request.namespace
+            else call.access.visible(LIST_WORKLOADS, visibility.candidates(status, snapshot))
+        )
+        shown, restricted = visibility.workloads(snapshot, visible)
+        window = views.Window(request.namespace, request.page_size, request.page_token)
+        page = views.list_workloads(shown, status, window)
+        return [row.workload for row in page.rows], page.next_token, restricted
+
+    def _find_out(self, rows: Iterable[Workload], status: Status, call: Call, request: _Waits) -> None:
+        """Let the library find out what the answer needs: first which tags there are, then when they were built."""
+        if self._library is None:
+            return
+        wanted = [
+            (image, PullScope(item.id.namespace, item.pull_secrets, item.service_account), container, item.id)
+            for item in rows
+            for container in item.containers
+            if (image := reference_of(container)) is not None
+        ]
+        seconds = request.wait.seconds + request.wait.nanos / 1e9
+        deadline = time.monotonic() + call.patience(min(seconds, MAX_WAIT))
+        with call.slots.hold() if seconds else nullcontext():
+            lists = [Wish(image, scope) for image, scope, _, _ in wanted]
+            self._library.fetch(lists, deadline - time.monotonic(), call.over)
+            limit = request.limit if isinstance(request, pb.ListImagesRequest) else 0
+            looks = [
+                Wish(image, scope, self._needed(image, Filter.of(container.name, status.policies.get(id_, {})), limit))
+                for image, scope, container, id_ in wanted
+            ]
+            self._library.fetch([wish for wish in looks if wish.tags], deadline - time.monotonic(), call.over)
+
+    def _needed(self, image: Reference, filter_: Filter, limit: int) -> frozenset[str]:
+        images = self._library.ordered(image, filter_.pattern.order) if self._library else ()
+        return needed_tags(images, image, filter_.pattern, limit)
+
+    def _workload(self, workload: Workload, policies: Mapping[str, str], limit: int) -> pb.WorkloadImages:
+        containers = [self._container(item, policies, limit) for item in workload.containers]
+        return pb.WorkloadImages(id=str(workload.id), containers=containers)
+
+    def _container(self, container: Container, policies: Mapping[str, str], limit: int) -> pb.ContainerImages:
+        image = reference_of(container)
+        if image is None or self._library is None:
+            why = NO_SCANNING if image else f"{container.image} is no image reference"
+            return pb.ContainerImages(name=container.name, current=pb.Image(id=container.image), available_error=why)
+        pattern = Filter.of(container.name, policies).pattern
+        found = listing(self._library.ordered(image, pattern.order), image, pattern, limit)
+        total, newer, fitting, newer_fitting = found.counts
+        return pb.ContainerImages(
+            name=container.name,
+            current=_image(image, found.current) if found.current else pb.Image(id=container.image),
+            latest_filtered=_image(image, found.newest) if found.newest else None,
+            available=[_image(image, each) for each in found.available],
+            available_error="" if total else self._library.repository(image).error,
+            available_count=total,
+            new_available_count=newer,
+            filtered_count=fitting,
+            new_filtered_count=newer_fitting,
+            current_place=found.place,
+        )
+
+    def _explained(self, container: Container, policies: Mapping[str, str], asked: str) -> pb.ContainerExplanation:
+        image, filter_ = reference_of(container), Filter.of(container.name, policies)
+        told = pb.ContainerExplanation(
+            name=container.name,
+            current=pb.Image(id=container.image),
+            pattern=str(filter_.pattern),
+            pattern_error=filter_.error,
+            order=filter_.pattern.order,
+        )
+        if image is None or self._library is None:
+            told.reason = NO_SCANNING if image else f"{container.image} is no image reference"
+            return told
+        by_label = self._library.by_label(image)
+        images = self._library.ordered(image, filter_.pattern.order)
+        found = explained(images, image, filter_.pattern, _tag_of(asked), by_label=by_label)
+        told.by_label = by_label
+        told.update = found.choice.update and not filter_.error
+        told.reason = f"its filter cannot be used: {filter_.error}" if filter_.error else found.choice.reason
+        running = next((each for each in images if each.tag == image.tag), None)
+        if running:
+            told.current.CopyFrom(_image(image, running))
+            told.current.id = container.image
+        if found.choice.picked:
+            told.picked.CopyFrom(_image(image, found.choice.picked))
+        told.rejected.extend(pb.RejectedImage(tag=tag, reason=reason) for tag, reason in found.rejected)
+        told.rejected_count = found.rejected_count
+        if found.asked:
+            told.asked.CopyFrom(pb.RejectedImage(tag=found.asked[0], reason=found.asked[1]))
+        told.scan.CopyFrom(_scan(self._library.repository(image), self._library.rate(image)))
+        return told
+
+
+class _Waits(Protocol):
+    """A request that says how long to wait."""
+
+    @property
+    def wait(self) -> Duration:
+        """How long."""
+
+
+def _image(written: Reference, image: Image) -> pb.Image:
+    """An image under the name that the container uses."""
+    return pb.Image(
+        id=str(written.with_tag(image.tag)),
+        digest=image.digest,
+        image_id=image.image_id,
+        labels=image.labels,
+        created_at=convert.timestamp(image.labelled or image.created or 0.0),
+        last_fetched=convert.timestamp(image.fetched_at),
+        error=image.error,
+    )
+
+
+def _scan(repository: Repository, rate: RateState) -> pb.RepositoryScan:
+    return pb.RepositoryScan(
+        name=repository.name,
+        tags=len(repository.images),
+        known=sum(bool(image.fetched_at) for image in repository.images.values()),
+        scanned_at=convert.timestamp(repository.scanned_at),
+        next_scan_at=convert.timestamp(repository.next_scan_at),
+        error=repository.error,
+        credential=repository.credential,
+        rate=rate.rate,
+        paused_for=convert.duration(rate.paused_for),
+    )
+
+
+def _tag_of(asked: str) -> str:
+    """The tag that was asked about: of a reference, or alone."""
+    if not asked or ("/" not in asked and ":" not in asked):
+        return asked
+    return Reference.parse(asked).tag
