@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.model.status import Feature
 
 AUTOMATION_LATER = "image automation comes in a later release"
-SCANNING_LATER = "registry scanning comes in a later release"
+SCANNING_OFF = "--registry-disable-scanning: no registry is asked"
 
 
 def automation(*, read_only: bool) -> Feature:
@@ -13,6 +13,6 @@ def automation(*, read_only: bool) -> Feature:
     return Feature(reason="--git-readonly: nothing may be written to git" if read_only else AUTOMATION_LATER)
 
 
-def scanning() -> Feature:
-    """Whether registries are scanned."""
-    return Feature(reason=SCANNING_LATER)
+def scanning(*, enabled: bool, trouble: str = "") -> Feature:
+    """Whether registries are scanned, and what is in the way of some."""
+    return Feature(enabled=enabled, reason=trouble if enabled else SCANNING_OFF)

@@ -27,6 +27,18 @@ def positive(value: float) -> None:
         raise ValueError("it must be more than 0")
 
 
+def port(value: int) -> None:
+    """Accept the number of a port."""
+    if not 0 < value <= _HIGHEST_PORT:
+        raise ValueError(f"it must be 1 to {_HIGHEST_PORT}")
+
+
+def platform(value: str) -> None:
+    """Accept `os/architecture`, or an empty text."""
+    if value and not re.fullmatch(r"[a-z0-9]+/[a-z0-9]+", value):
+        raise ValueError("it must be os/architecture, such as linux/amd64")
+
+
 def not_empty(value: str) -> None:
     """Accept what is not blank."""
     if not value.strip():

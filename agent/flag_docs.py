@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from agent.flag_table import FLAGS, Flag
+from agent.flag_row import Flag
+from agent.flag_table import FLAGS
 from agent.pflag import format_value
 
 _INTRODUCTION = """\

@@ -3,100 +3,33 @@
 The rows are those of Flux v1's last fluxd and ours beside them. A row of v1 whose feature is not there yet has the
 status `later` and is accepted with one line that says so; one that names something that no longer exists is `gone`;
 an old name is `deprecated` and acts as its replacement. Defaults are v1's, but for the changes that docs/flags.md
-lists with their reasons. `agent/flags.py` gives the rows their effect.
+lists with their reasons. `agent/flags.py` gives the rows their effect; those about images are in
+`agent/flag_table_images.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
-
-from agent.features import AUTOMATION_LATER, SCANNING_LATER
 from agent.flag_checks import (
-    Check,
     address,
     address_or_nothing,
-    anything,
     deletion_limit,
     not_empty,
     one_of,
     positive,
     relative_paths,
 )
-from agent.pflag import Kind, Value
+from agent.flag_row import Flag, deprecated, gone, group, later
+from agent.flag_table_images import REGISTRY
 
-Status = Literal["active", "later", "gone", "deprecated"]
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One row.
-
-    Attributes:
-        name: Without dashes.
-        kind: What it takes.
-        help: Its meaning, a phrase without a full stop.
-        default: What it is when nobody sets it; durations in seconds.
-        shorthand: One letter, or empty.
-        status: Whether it has an effect.
-        target: Where its value goes in Settings, such as `git.branch`; empty where it goes nowhere, or changes others.
-        note: For `later` what is missing, for `gone` why it is ignored: a finished clause.
-        replacement: For `deprecated`: the flag it acts as; with `=value` where a true boolean stands for that value.
-        check: What a value must be beyond its kind.
-        group: The heading it stands under.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    default: Value = ""
-    shorthand: str = ""
-    status: Status = "active"
-    target: str = ""
-    note: str = ""
-    replacement: str = ""
-    check: Check = anything
-    group: str = ""
-
-    @property
-    def variable(self) -> str:
-        """The environment variable it is read from; empty for those that ask for something instead of running."""
-        return "" if self.name in ("help", "version") else f"FLUX_AGENT_{self.name.upper().replace('-', '_')}"
-
-    @property
-    def label(self) -> str:
-        """The flag as usage texts and errors write it."""
-        return f"-{self.shorthand}, --{self.name}" if self.shorthand else f"--{self.name}"
-
-
-def _group(title: str, *flags: Flag) -> tuple[Flag, ...]:
-    return tuple(replace(flag, group=title) for flag in flags)
-
-
-def _later(name: str, kind: Kind, meaning: str, note: str, default: Value = "", check: Check = anything) -> Flag:
-    return Flag(name, kind, meaning, default, status="later", note=note, check=check)
-
-
-def _gone(name: str, kind: Kind, meaning: str, note: str) -> Flag:
-    return Flag(name, kind, meaning, status="gone", note=note)
-
-
-def _deprecated(name: str, kind: Kind, meaning: str, replacement: str) -> Flag:
-    return Flag(name, kind, meaning, status="deprecated", replacement=replacement)
-
-
-_AUTOMATION = AUTOMATION_LATER
-_CACHE = "the shared cache comes in a later release"
 _COMMITS = "commits by the agent come in a later release"
 _DECRYPTION = "decryption comes in a later release, encrypted files are read as they are until then"
 _GENERATION = "manifest generation comes in a later release"
 _HOSTED = "the hosted service it belonged to is gone"
 _KEYS = "generating deploy keys comes in a later release"
-_SCANNING = SCANNING_LATER
 _SIGNING = "signing comes in a later release"
 _VERIFYING = "verification comes in a later release, commits are applied unverified until then"
 
-_PROGRAM = _group(
+_PROGRAM = group(
     "Program",
     Flag("help", "bool", "print this list and exit", default=False, shorthand="h"),
     Flag("version", "bool", "print the version and exit", default=False),
@@ -109,7 +42,7 @@ _PROGRAM = _group(
     ),
 )
 
-_LISTENING = _group(
+_LISTENING = group(
     "Listening",
     Flag(
         "listen",
@@ -139,7 +72,7 @@ _LISTENING = _group(
     Flag("auth-audience", "strings", "token audiences, if not flux:NAMESPACE/flux", (), target="api.auth_audiences"),
 )
 
-_GIT = _group(
+_GIT = group(
     "Git",
     Flag("git-url", "string", "URL of the repository with the manifests, over ssh or https", target="git.url"),
     Flag("git-branch", "string", "branch to apply", "master", target="git.branch", check=not_empty),
@@ -176,7 +109,7 @@ _GIT = _group(
         target="git.sync_tag",
         check=not_empty,
     ),
-    _later("git-notes-ref", "string", "ref of the notes on the agent's commits", _COMMITS, "flux"),
+    later("git-notes-ref", "string", "ref of the notes on the agent's commits", _COMMITS, "flux"),
     Flag(
         "git-user", "string", "name of the writer of tags and commits", "Weave Flux", target="git.user", check=not_empty
     ),
@@ -188,30 +121,30 @@ _GIT = _group(
         target="git.email",
         check=not_empty,
     ),
-    _later("git-set-author", "bool", "make who asked for a change its commit's author", _COMMITS, default=False),
-    _later("git-ci-skip", "bool", 'append "[ci skip]" to commit messages', _COMMITS, default=False),
-    _later("git-ci-skip-message", "string", "text to append to commit messages; beats --git-ci-skip", _COMMITS),
+    later("git-set-author", "bool", "make who asked for a change its commit's author", _COMMITS, default=False),
+    later("git-ci-skip", "bool", 'append "[ci skip]" to commit messages', _COMMITS, default=False),
+    later("git-ci-skip-message", "string", "text to append to commit messages; beats --git-ci-skip", _COMMITS),
 )
 
-_SIGNATURES = _group(
+_SIGNATURES = group(
     "Signatures and secrets in git",
-    _later("git-gpg-key-import", "strings", "files, or folders of files, with GPG keys to import", _SIGNING, ()),
-    _later("git-signing-key", "string", "id of the GPG key that signs commits and the sync tag", _SIGNING),
-    _later(
+    later("git-gpg-key-import", "strings", "files, or folders of files, with GPG keys to import", _SIGNING, ()),
+    later("git-signing-key", "string", "id of the GPG key that signs commits and the sync tag", _SIGNING),
+    later(
         "git-verify-signatures-mode",
         "string",
         "which commits must be signed by an imported key: none, all or first-parent",
         _VERIFYING,
         check=one_of("", "none", "all", "first-parent"),
     ),
-    _deprecated(
+    deprecated(
         "git-verify-signatures", "bool", "verify the signatures of all commits", "git-verify-signatures-mode=all"
     ),
-    _later("git-secret", "bool", "run git-secret on every checkout", _DECRYPTION, default=False),
-    _later("sops", "bool", "decrypt files that SOPS encrypted", _DECRYPTION, default=False),
+    later("git-secret", "bool", "run git-secret on every checkout", _DECRYPTION, default=False),
+    later("sops", "bool", "decrypt files that SOPS encrypted", _DECRYPTION, default=False),
 )
 
-_SYNC = _group(
+_SYNC = group(
     "Sync",
     Flag(
         "sync-interval",
@@ -268,10 +201,10 @@ _SYNC = _group(
         target="sync.state",
         check=one_of("git", "secret"),
     ),
-    _later("manifest-generation", "bool", "obey .flux.yaml files", _GENERATION, default=False),
+    later("manifest-generation", "bool", "obey .flux.yaml files", _GENERATION, default=False),
 )
 
-_CLUSTER = _group(
+_CLUSTER = group(
     "Cluster",
     Flag(
         "kubeconfig",
@@ -300,16 +233,16 @@ _CLUSTER = _group(
         ("*metrics.k8s.io/*", "webhook.certmanager.k8s.io/*", "v1/Event"),
         target="cluster.excluded_resources",
     ),
-    _later(
+    later(
         "k8s-verbosity", "int", "how much the Kubernetes client logs", "levels of logging come in a later release", 0
     ),
-    _deprecated("k8s-namespace-whitelist", "strings", "look at these namespaces only", "k8s-allow-namespace"),
-    _deprecated("kube-config", "string", "file that tells how to reach the cluster", "kubeconfig"),
-    _gone("k8s-in-cluster", "bool", "whether the agent runs in the cluster", "the agent finds it out itself"),
-    _gone("kubernetes-kubectl", "string", "path of kubectl", "the agent applies without kubectl"),
+    deprecated("k8s-namespace-whitelist", "strings", "look at these namespaces only", "k8s-allow-namespace"),
+    deprecated("kube-config", "string", "file that tells how to reach the cluster", "kubeconfig"),
+    gone("k8s-in-cluster", "bool", "whether the agent runs in the cluster", "the agent finds it out itself"),
+    gone("kubernetes-kubectl", "string", "path of kubectl", "the agent applies without kubectl"),
 )
 
-_KEY = _group(
+_KEY = group(
     "Deploy key",
     Flag(
         "k8s-agent-namespace",
@@ -341,60 +274,20 @@ _KEY = _group(
         target="git.ssh_key_path",
         check=not_empty,
     ),
-    _later("ssh-keygen-bits", "uint", "ssh-keygen's -b: how many bits a key has", _KEYS, 0),
-    _later("ssh-keygen-type", "string", "ssh-keygen's -t: the type of key", _KEYS),
-    _later("ssh-keygen-format", "string", "ssh-keygen's -m: the format of keys", _KEYS, "RFC4716"),
-    _later("ssh-keygen-dir", "string", "writable folder, best in memory, to generate keys in", _KEYS),
+    later("ssh-keygen-bits", "uint", "ssh-keygen's -b: how many bits a key has", _KEYS, 0),
+    later("ssh-keygen-type", "string", "ssh-keygen's -t: the type of key", _KEYS),
+    later("ssh-keygen-format", "string", "ssh-keygen's -m: the format of keys", _KEYS, "RFC4716"),
+    later("ssh-keygen-dir", "string", "writable folder, best in memory, to generate keys in", _KEYS),
 )
 
-_REGISTRY = _group(
-    "Images and registries",
-    _later("automation-interval", "duration", "how often to look for images that policies want", _AUTOMATION, 300.0),
-    _deprecated("registry-poll-interval", "duration", "how often to look for new images", "automation-interval"),
-    _later("registry-disable-scanning", "bool", "never ask a registry", _SCANNING, default=False),
-    _later("registry-exclude-image", "strings", "globs of images not to scan", _SCANNING, ("k8s.gcr.io/*",)),
-    _later(
-        "registry-include-image", "strings", "globs of images to scan, less the excluded; all if empty", _SCANNING, ()
-    ),
-    _later(
-        "registry-use-labels",
-        "strings",
-        "globs of images whose build time is read from labels",
-        _SCANNING,
-        ("index.docker.io/weaveworks/*", "index.docker.io/fluxcd/*"),
-    ),
-    _later("registry-insecure-host", "strings", "hosts that may be reached over HTTP or unverified", _SCANNING, ()),
-    _later("registry-rps", "float", "most requests per second and host", _SCANNING, 200.0),
-    _later("registry-burst", "int", "most requests at once and per host", _SCANNING, 125),
-    _later("registry-trace", "bool", "log requests to registries", _SCANNING, default=False),
-    _later("registry-require", "strings", "exit unless these can be used; ecr is known", _SCANNING, (), one_of("ecr")),
-    _later("registry-ecr-region", "strings", "AWS regions to scan; the cluster's own if empty", _SCANNING, ()),
-    _later("registry-ecr-include-id", "strings", "AWS accounts to scan; all but the excluded if empty", _SCANNING, ()),
-    _later(
-        "registry-ecr-exclude-id",
-        "strings",
-        "AWS accounts not to scan; those of EKS's own images",
-        _SCANNING,
-        ("602401143452", "918309763551"),
-    ),
-    _later("docker-config", "string", "Docker config file with credentials for registries", _SCANNING),
-    _later("memcached-hostname", "string", "host of memcached; the cache is on disk if empty", _CACHE),
-    _later("memcached-port", "int", "port of memcached", _CACHE, 11211),
-    _later("memcached-service", "string", "SRV service to find memcached by", _CACHE, "memcached"),
-    _later("memcached-timeout", "duration", "longest wait for memcached", _CACHE, 1.0),
-    _gone("memcached-username", "string", "login at memcached", "memcached is used without a login, as in Flux v1"),
-    _gone("memcached-password", "string", "password at memcached", "memcached is used without a login, as in Flux v1"),
-    _gone("registry-cache-expiry", "duration", "how long to keep image metadata", "entries are refreshed as needed"),
-)
-
-_UPSTREAM = _group(
+_UPSTREAM = group(
     "Hosted service",
-    _gone("connect", "string", "address of a hosted service", _HOSTED),
-    _gone("token", "string", "token for the hosted service", _HOSTED),
-    _gone("rpc-timeout", "duration", "longest time of a request by the hosted service", _HOSTED),
+    gone("connect", "string", "address of a hosted service", _HOSTED),
+    gone("token", "string", "token for the hosted service", _HOSTED),
+    gone("rpc-timeout", "duration", "longest time of a request by the hosted service", _HOSTED),
 )
 
-FLAGS = (*_PROGRAM, *_LISTENING, *_GIT, *_SIGNATURES, *_SYNC, *_CLUSTER, *_KEY, *_REGISTRY, *_UPSTREAM)
+FLAGS = (*_PROGRAM, *_LISTENING, *_GIT, *_SIGNATURES, *_SYNC, *_CLUSTER, *_KEY, *REGISTRY, *_UPSTREAM)
 """All of them, in the order of the documentation."""
 
 BY_NAME = {flag.name: flag for flag in FLAGS}

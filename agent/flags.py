@@ -16,10 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agent.flag_docs import help_text, markdown
-from agent.flag_table import BY_NAME, FLAGS, Flag
+from agent.flag_row import Flag
+from agent.flag_table import BY_NAME, FLAGS
 from agent.model.errors import UsageError
 from agent.pflag import UnknownFlagError, Value, convert, invalid, scan
-from agent.settings import ApiSettings, ClusterSettings, GitSettings, Settings, SyncSettings
+from agent.settings import ApiSettings, ClusterSettings, GitSettings, RegistrySettings, Settings, SyncSettings
 
 __all__ = ["HelpRequested", "VersionRequested", "help_text", "markdown", "parse"]
 
@@ -200,7 +201,14 @@ def _implied(values: _Layer) -> _Layer:
 
 
 def _settings(values: _Layer, notices: tuple[str, ...]) -> Settings:
-    fields: dict[str, dict[str, Any]] = {"git": {}, "sync": {}, "cluster": {}, "api": {}, "": {}}
+    fields: dict[str, dict[str, Any]] = {
+        "git": {},
+        "sync": {},
+        "cluster": {},
+        "api": {},
+        "registry": {},
+        "": {},
+    }
     for flag in FLAGS:
         if flag.target:
             section, _, name = flag.target.rpartition(".")
@@ -210,6 +218,7 @@ def _settings(values: _Layer, notices: tuple[str, ...]) -> Settings:
         sync=SyncSettings(**fields["sync"]),
         cluster=ClusterSettings(**fields["cluster"]),
         api=ApiSettings(**fields["api"]),
+        registry=RegistrySettings(**fields["registry"]),
         notices=notices,
         **fields[""],
     )

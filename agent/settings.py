@@ -67,6 +67,33 @@ class ApiSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Which registries are asked, how fast, with what, and where their answers are kept. Globs match canonical names.
+
+    `platform` is `os/architecture`; empty stands for that of the cluster's nodes.
+    """
+
+    disabled: bool = False
+    exclude: tuple[str, ...] = ("k8s.gcr.io/*",)
+    include: tuple[str, ...] = ()
+    use_labels: tuple[str, ...] = ("index.docker.io/weaveworks/*", "index.docker.io/fluxcd/*")
+    insecure_hosts: tuple[str, ...] = ()
+    rps: float = 200.0
+    burst: int = 125
+    platform: str = ""
+    trace: bool = False
+    require: tuple[str, ...] = ()
+    ecr_regions: tuple[str, ...] = ()
+    ecr_include_ids: tuple[str, ...] = ()
+    ecr_exclude_ids: tuple[str, ...] = ("602401143452", "918309763551")
+    docker_config: str = ""
+    memcached_hostname: str = ""
+    memcached_port: int = 11211
+    memcached_service: str = "memcached"
+    memcached_timeout: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """All of it, and the lines to say once at start (flags without effect, deprecated names)."""
 
@@ -74,6 +101,7 @@ class Settings:
     sync: SyncSettings = field(default_factory=SyncSettings)
     cluster: ClusterSettings = field(default_factory=ClusterSettings)
     api: ApiSettings = field(default_factory=ApiSettings)
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     cache_dir: str = ""
     log_format: str = "fmt"
     notices: tuple[str, ...] = ()

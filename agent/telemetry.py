@@ -124,6 +124,7 @@ def timed(observe: Callable[[float, bool], None], clock: Callable[[], float] = t
 
 _SYNC_BUCKETS = (0.5, 5, 10, 20, 30, 40, 50, 60, 75, 90, 120, 240)
 _CALL_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SCAN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _JOB_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120)
 
 
@@ -165,6 +166,53 @@ class Metrics:
             "kind",
             "source",
         )
+
+        self._scan = prometheus_client.Histogram(
+            "flux_registry_fetch_duration_seconds",
+            "Duration of a scan of one repository.",
+            ["success"],
+            buckets=_SCAN_BUCKETS,
+            registry=self._registry,
+        )
+        self._fetch = prometheus_client.Histogram(
+            "flux_client_fetch_duration_seconds",
+            "Duration of a request to a registry, by kind: tags or metadata.",
+            ["kind", "success"],
+            buckets=_CALL_BUCKETS,
+            registry=self._registry,
+        )
+        self._cache = prometheus_client.Histogram(
+            "flux_cache_request_duration_seconds",
+            "Duration of a request to the image cache; one that found nothing is no success.",
+            ["method", "success"],
+            buckets=_CALL_BUCKETS,
+            registry=self._registry,
+        )
+        self._asked = self._counter("flux_registry_requests", "Requests to registries.", "host", "kind", "status")
+        self._scan_age = prometheus_client.Gauge(
+            "flux_registry_scan_age_seconds",
+            "Age of the oldest list of tags among the repositories in use.",
+            registry=self._registry,
+        )
+
+    def observe_scan(self, seconds: float, success: bool) -> None:  # noqa: FBT001 # the shape `timed` calls
+        """Count a finished scan of one repository."""
+        self._scan.labels(success=_label(success)).observe(seconds)
+
+    def observe_registry(self, host: str, kind: str, status: int, seconds: float) -> None:
+        """Count a request to a registry; status 0 where there was no answer. v1 knew tags and metadata only."""
+        self._asked.labels(host=host, kind=kind, status=str(status or "none")).inc()
+        if kind != "token":
+            success = _label(200 <= status < 400)
+            self._fetch.labels(kind="tags" if kind == "tags" else "metadata", success=success).observe(seconds)
+
+    def observe_cache(self, method: str, seconds: float, success: bool) -> None:  # noqa: FBT001 # as the others
+        """Count a request to the image cache."""
+        self._cache.labels(method=method, success=_label(success)).observe(seconds)
+
+    def set_scan_age(self, seconds: float) -> None:
+        """Tell how old the oldest list of tags is."""
+        self._scan_age.set(seconds)
 
     def observe_sync(self, seconds: float, success: bool) -> None:  # noqa: FBT001 # the shape `timed` calls
         """Count a sync, also one that had nothing to do.

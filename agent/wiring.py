@@ -7,14 +7,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent import features, telemetry
 from agent.api.auth import Guard, admit_everybody
-from agent.api.call import Call
 from agent.api.diff import Diffs, Sources
 from agent.api.export import Exports
 from agent.api.http import Health
+from agent.api.images import Images
 from agent.api.jobs import Jobs
 from agent.api.keys import IDENTITY_PATH, PublicKeys, identity_page
 from agent.api.notify import NOTIFY_PATH, notify_hook
@@ -41,7 +40,7 @@ from agent.loop.git_lane import GitLane
 from agent.loop.messages import Parts
 from agent.loop.ports import SyncMarker
 from agent.manifests.load import ManifestLoader
-from agent.model.errors import NotReadyError, UsageError
+from agent.model.errors import UsageError
 from agent.model.resources import Loaded
 from agent.model.status import RepositoryStatus, Status
 from agent.model.workloads import WorkloadSnapshot
@@ -52,6 +51,7 @@ from agent.sync.engine import SyncEngine
 from agent.sync.marks import marker, v1_salt
 from agent.sync.preview import Preview
 from agent.version import version
+from agent.wiring_images import ImageParts, Surroundings
 
 SOURCE = "default"
 """The name of the source that the flags describe; several named ones can stand beside it."""
@@ -99,13 +99,15 @@ class Agent:
         changes = Changes()
         self._board = Board(_repository(settings), changes.touch)
         self._board.publish(
-            automation=features.automation(read_only=settings.git.readonly), scanning=features.scanning()
+            automation=features.automation(read_only=settings.git.readonly),
+            scanning=features.scanning(enabled=not settings.registry.disabled),
         )
         client = ApiClient(self._connection, stop)
         self._interrupt = client.interrupt
         self._watcher = WorkloadWatcher(client, settings.cluster.allowed_namespaces, stop, changes.touch)
         self._reads = Reads(self._board, self._watcher, changes)
         self._git, self._cluster, self._engine = self._lanes(settings, client)
+        self._images = self._images_of(settings, client)
         jobs = Jobs(self._git.request, observer=self._metrics)
         self._key = DeployKey(settings.git.ssh_key_path)
         service = Service(self._reads, jobs, self._handlers(settings, client), version())
@@ -125,6 +127,8 @@ class Agent:
         if self._guard is not None:
             self._guard.close()
         self._engine.close(wait=not late)
+        if self._images is not None:
+            self._images.close()
         self._connection.close()
         if self._scratch is not None:
             self._scratch.cleanup()
@@ -152,10 +156,19 @@ class Agent:
         cluster.feed(git.inbox.put)
         return git, cluster, engine
 
+    def _images_of(self, settings: Settings, client: ApiClient) -> ImageParts | None:
+        if settings.registry.disabled:
+            return None
+        folder = self._cache_folder(settings)
+        around = Surroundings(client, self._board, self._watcher, self._metrics, folder, self._stop)
+        return ImageParts(settings.registry, around)
+
     def _handlers(self, settings: Settings, client: ApiClient) -> Handlers:
         exporter = Exporter(client, Scope(excluded=settings.cluster.excluded_resources).lists, self._log)
         history = History(self._mirror.repository)
         revisions = Revisions(self._reads, history)
+        library = self._images.library if self._images else None
+        images = Images(self._reads, library, lambda: self._reads.status().automation)
 
         def load(revision: str) -> Loaded:
             known = self._cluster.loaded(revision)
@@ -169,8 +182,8 @@ class Agent:
             diff=Diffs(Sources(self._reads.status, history.resolve, load, self._preview, client)),
             export=Exports(exporter, settings.cluster.allowed_namespaces),
             get_public_key=PublicKeys(self._key.public, self._reads),
-            list_images=_absent,
-            explain=_absent,
+            list_images=images.list_images,
+            explain=images.explain,
         )
 
     def _beside(self, settings: Settings) -> Beside:
@@ -195,13 +208,14 @@ class Agent:
         return Guard(reviewer, Wanted(settings.api.auth_audiences or (f"flux:{home}/flux",), home), tally=self._metrics)
 
     def _cache_folder(self, settings: Settings) -> Path:
-        """Where the mirror lives: the given folder, else one among the temporary files that goes with the agent."""
+        """Where mirror and image cache live: the given folder, else one among the temporary files."""
         try:
             if settings.cache_dir:
                 folder = Path(settings.cache_dir)
                 folder.mkdir(parents=True, exist_ok=True)
                 return folder
-            self._scratch = tempfile.TemporaryDirectory(prefix="flux-agent-", ignore_cleanup_errors=True)
+            if self._scratch is None:
+                self._scratch = tempfile.TemporaryDirectory(prefix="flux-agent-", ignore_cleanup_errors=True)
         except OSError as error:
             raise UsageError(f"there is no place for the mirror: {error}", hint="name one with --cache-dir") from error
         return Path(self._scratch.name)
@@ -215,6 +229,8 @@ class Agent:
         supervisor.add("cluster-lane", self._cluster.run, self._cluster.inbox.wake)
         for name, loop in self._watcher.loops():
             supervisor.add(name, loop, self._interrupt)
+        if self._images is not None:
+            supervisor.add("scanner", self._images.scanner.run, self._images.scanner.wake)
         if self._self_check is not None:
             supervisor.add("self-check", self._self_check.run)
         return supervisor
@@ -228,10 +244,6 @@ class Agent:
             return Health(live=False, ready=False, reason=f"the thread {crashed} crashed; the agent's log tells more")
         why = self._watcher.snapshot().not_ready
         return Health(ready=not why, reason=why)
-
-
-def _absent(_request: object, _call: Call) -> Any:
-    raise NotReadyError("this version of flux-agent scans no registries")
 
 
 def _repository(settings: Settings) -> RepositoryStatus:

@@ -18,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 
 from requests.utils import parse_dict_header
 
+from agent.model.images import Reference
 from agent.registry.errors import Cause, RegistryError
 from agent.registry.manifests import parsed
 from agent.registry.records import Credential
@@ -79,30 +80,30 @@ class Authenticator:
         self._challenges: dict[str, Challenge] = {}
         self._tokens: dict[tuple[str, ...], _Token] = {}
 
-    def header(self, host: str, repository: str, credential: Credential | None) -> str:
-        """What to send to this host; empty where it asked for nothing so far.
+    def header(self, image: Reference, credential: Credential | None) -> str:
+        """What to send to the image's host; empty where it asked for nothing so far.
 
         Raises:
             RegistryError: The token server refuses or cannot be reached.
         """
         with self._lock:
-            challenge = self._challenges.get(host)
+            challenge = self._challenges.get(image.host)
         if challenge is None:
             return ""
         if challenge.scheme == "basic":
             return f"Basic {_basic(credential)}" if credential else ""
-        return f"Bearer {self._token(challenge, repository, credential)}"
+        return f"Bearer {self._token(challenge, image.repository, credential)}"
 
-    def learn(self, host: str, header: str, repository: str, credential: Credential | None) -> bool:
-        """Take a refusal's challenge; whether asking again makes sense."""
-        challenge = challenge_of(header)
+    def learn(self, image: Reference, header: str, credential: Credential | None, sent: str) -> bool:
+        """Take the challenge of a refusal of what was `sent`; whether asking again makes sense."""
+        challenge, host, repository = challenge_of(header), image.host, image.repository
         if challenge is None:
             return False
         with self._lock:
             known = self._challenges.get(host)
             self._challenges[host] = challenge
             stale = self._tokens.pop(_key(challenge, repository, credential), None)
-        return challenge != known or stale is not None
+        return not sent or challenge != known or stale is not None
 
     def _token(self, challenge: Challenge, repository: str, credential: Credential | None) -> str:
         key, now = _key(challenge, repository, credential), self._clock()
@@ -121,9 +122,9 @@ class Authenticator:
         answer = self._transport.send(_token_question(challenge, scope, credential))
         server = urlsplit(challenge.realm).netloc
         if answer.status in (400, 401, 403):
-            who = f"credential {credential.name}" if credential else "asking without a credential"
+            who = f"with {credential.name}" if credential else "without a credential"
             raise RegistryError(
-                f"the token server {server} refuses {repository} to {who}",
+                f"the token server {server} gives no access to {repository} {who}",
                 Cause.UNAUTHORIZED,
                 hint="does the image pull secret fit?",
             )

@@ -7,7 +7,7 @@ here but tokens: what is known already is the scanner's to know.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from agent.model.images import Reference, is_sha256
@@ -33,10 +33,10 @@ class RegistryClient:
 
     Args:
         transport: Sends requests.
-        platform: What images have to run on.
+        platform: Tells what images have to run on.
     """
 
-    def __init__(self, transport: Transport, platform: Platform) -> None:
+    def __init__(self, transport: Transport, platform: Callable[[], Platform]) -> None:
         self._transport = transport
         self._authenticator = Authenticator(transport)
         self._platform = platform
@@ -85,9 +85,10 @@ class RegistryClient:
         Raises:
             RegistryError: The registry refuses, cannot be reached, or answers with something else.
         """
-        read = read_manifest(*self._fetched(image, image.digest, credential), image.digest, self._platform)
+        platform = self._platform()
+        read = read_manifest(*self._fetched(image, image.digest, credential), image.digest, platform)
         if read.child:
-            read = read_manifest(*self._fetched(image, read.child, credential), image.digest, self._platform)
+            read = read_manifest(*self._fetched(image, read.child, credential), image.digest, platform)
             if read.child:
                 raise RegistryError(f"{image.digest} of {image.canonical_name} is an index of indexes", Cause.MALFORMED)
         if not read.config:
@@ -106,18 +107,17 @@ class RegistryClient:
 
     def _ask(self, image: Reference, question: Question, credential: Credential | None) -> Answer:
         """Send a question about a repository, its URL given from there; a refusal that names its terms is met once."""
-        host, repository = image.host, image.repository
         for attempt in range(3):
-            authorization = self._authenticator.header(host, repository, credential)
+            authorization = self._authenticator.header(image, credential)
             headers: Mapping[str, str] = question.headers
             if authorization:
                 headers = {**headers, "Authorization": authorization}
-            url = f"{self._transport.base(host)}/{repository}/{question.url}"
+            url = f"{self._transport.base(image.host)}/{image.repository}/{question.url}"
             answer = self._transport.send(Question(url, question.kind, question.method, headers, None, question.limit))
             if answer.status != 401 or attempt == 2:
                 break
             terms = answer.headers.get("WWW-Authenticate", "")
-            if not self._authenticator.learn(host, terms, repository, credential):
+            if not self._authenticator.learn(image, terms, credential, authorization):
                 break
         if answer.status == 200:
             return answer
@@ -149,13 +149,13 @@ def _check(body: bytes, digest: str, image: Reference) -> None:
 def _refusal(image: Reference, question: Question, answer: Answer, credential: Credential | None) -> RegistryError:
     what = f"{image.canonical_name}{f':{image.tag}' if image.tag and question.kind != 'tags' else ''}"
     if answer.status in (401, 403):
-        who = f"credential {credential.name}" if credential else "asking without a credential"
+        who = f"with {credential.name}" if credential else "without a credential"
         return RegistryError(
-            f"{image.host} refuses {what} to {who}",
+            f"{what} may not be read {who}",
             Cause.UNAUTHORIZED,
             hint="does an image pull secret of the workload or its ServiceAccount fit?",
         )
     if answer.status == 404:
         return RegistryError(f"there is no {what}", Cause.NOT_FOUND)
     cause = Cause.UNREACHABLE if answer.status >= 500 else Cause.REFUSED
-    return RegistryError(f"{image.host} answered {answer.status} for the {question.kind} of {what}", cause)
+    return RegistryError(f"the {question.kind} of {what} was answered with {answer.status}", cause)

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from agent import telemetry
 from agent.model.errors import StoppedError
 from agent.model.images import Reference
 from agent.registry import refresh
@@ -22,6 +23,8 @@ from agent.registry.errors import Cause, RegistryError
 from agent.registry.limits import Limits
 from agent.registry.records import Credential, Keyring, Registry, RepositoryState, TagState
 from agent.registry.store import ImageStore
+
+_log = telemetry.logger("registry")
 
 WORKERS = 12
 WORKERS_OF_A_HOST = 4
@@ -39,6 +42,23 @@ class Demands(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Progress:
+    """How scanning goes.
+
+    Attributes:
+        wanted: Repositories in use.
+        known: Those whose tags have been listed.
+        troubles: Repositories that cannot be scanned, and why.
+        oldest: When the tags of the one listed longest ago were listed, in Unix seconds; 0 where none was.
+    """
+
+    wanted: int
+    known: int
+    troubles: tuple[str, ...]
+    oldest: float
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """What the scanner works with.
 
@@ -49,6 +69,7 @@ class Parts:
         limits: How fast they may be asked.
         stop: Set when the agent is shutting down.
         observe: Is told of each finished scan: seconds, and whether it succeeded.
+        report: Is told now and then how scanning goes.
         clock: The time in Unix seconds.
     """
 
@@ -58,6 +79,7 @@ class Parts:
     limits: Limits
     stop: threading.Event
     observe: Callable[[float, bool], None] = lambda _seconds, _success: None
+    report: Callable[[Progress], None] = lambda _progress: None
     clock: Callable[[], float] = time.time
 
 
@@ -80,6 +102,7 @@ class Scanner:
             demands = self._wanted()
             self._parts.store.keep_only(demands)
             self._start_due(demands)
+            self._tell(demands)
             with self._condition:
                 if not self._woken:
                     self._condition.wait(TICK)
@@ -110,6 +133,13 @@ class Scanner:
                 if left <= 0 or over() or self._parts.stop.is_set():
                     return
                 self._condition.wait(min(left, 0.25))
+
+    def _tell(self, demands: Mapping[str, Demand]) -> None:
+        """Tell how scanning goes, where that has changed."""
+        states = [state for name in demands if (state := self._parts.store.state(name))]
+        troubles = tuple(f"{state.name}: {state.error}" for state in states if state.error)
+        oldest = min((state.listed_at for state in states if state.listed_at), default=0.0)
+        self._parts.report(Progress(len(demands), sum(bool(state.listed_at) for state in states), troubles, oldest))
 
     def _start_due(self, demands: Mapping[str, Demand]) -> None:
         """Hand out what is due: what somebody asked for first, then what was never scanned, then the oldest."""
@@ -150,8 +180,9 @@ class Scanner:
             self._busy.pop(name, None)
             self._woken = True
             self._condition.notify_all()
-        if not task.cancelled():
-            task.exception()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _log.error("unexpected error in a scan", repository=name, exc_info=error)
 
     def _scan(self, demand: Demand, asked: frozenset[str]) -> None:
         started, success = time.monotonic(), False
@@ -204,6 +235,8 @@ class _Scan:
                 parts.store.put(state)
                 return state
         state = refresh.listing_failed(before, self._name, str(trouble), parts.clock())
+        if before is None or before.error != state.error:
+            _log.warning("a repository cannot be scanned", repository=self._name, error=state.error)
         parts.store.put(state)
         return state
 

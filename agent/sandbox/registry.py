@@ -13,6 +13,7 @@ import hashlib
 import http.server
 import json
 import secrets
+import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -70,10 +71,17 @@ class SandboxRegistry:
         users: Names and passwords that may read; none lets everybody in.
         tokens: Whether a token server is asked for tokens, rather than the password sent each time.
         page: Tags on one page at most.
+        listener: Where to listen instead; it is closed with the registry.
     """
 
     def __init__(
-        self, *, port: int = 0, users: Mapping[str, str] | None = None, tokens: bool = True, page: int = 1000
+        self,
+        *,
+        port: int = 0,
+        users: Mapping[str, str] | None = None,
+        tokens: bool = True,
+        page: int = 1000,
+        listener: socket.socket | None = None,
     ) -> None:
         self.users = dict(users or {})
         self.asked: list[Asked] = []
@@ -83,15 +91,13 @@ class SandboxRegistry:
         self._given: set[str] = set()
         self._repositories: dict[str, _Repository] = {}
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", port), self)
+        listener = listener or socket.create_server(("127.0.0.1", port))
+        self.host = "{}:{}".format(*listener.getsockname()[:2])
+        """`ADDRESS:PORT`, as it stands in references."""
+        self._server = _Server(listener, self)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name="sandbox-registry", daemon=True
         )
-
-    @property
-    def host(self) -> str:
-        """`127.0.0.1:PORT`, as it stands in references."""
-        return f"127.0.0.1:{self._server.server_port}"
 
     def start(self) -> Self:
         """Serve."""
@@ -293,9 +299,12 @@ class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], registry: SandboxRegistry) -> None:
+    def __init__(self, listener: socket.socket, registry: SandboxRegistry) -> None:
         self.registry = registry
-        super().__init__(address, _Handler)
+        super().__init__(listener.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.socket.listen(self.request_queue_size)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

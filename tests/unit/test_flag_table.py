@@ -206,7 +206,7 @@ def test_the_usage_shows_defaults_as_pflag_does():
     assert re.search(r'--git-branch string +branch to apply \(default "master"\)\n', help_text())
     assert re.search(r"--git-timeout duration .*\(default 20s\)\n", help_text())
     assert re.search(
-        r"--registry-exclude-image strings .*\(default \[k8s\.gcr\.io/\*\]\) \(no effect yet\)\n", help_text()
+        r"--registry-exclude-image strings .*\(default \[k8s\.gcr\.io/\*\]\)\n", help_text()
     )
 
 

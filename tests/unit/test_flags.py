@@ -192,10 +192,13 @@ def test_readonly_keeps_the_state_in_the_secret_and_says_what_that_disables():
 @pytest.mark.parametrize(
     ("argv", "notice"),
     [
-        (["--registry-rps=5"], "--registry-rps has no effect yet: registry scanning comes in a later release."),
         (
-            ["--registry-rps=5", "--registry-rps=6"],
-            "--registry-rps has no effect yet: registry scanning comes in a later release.",
+            ["--ssh-keygen-bits=5"],
+            "--ssh-keygen-bits has no effect yet: generating deploy keys comes in a later release.",
+        ),
+        (
+            ["--ssh-keygen-bits=5", "--ssh-keygen-bits=6"],
+            "--ssh-keygen-bits has no effect yet: generating deploy keys comes in a later release.",
         ),
         (
             ["--git-verify-signatures-mode=all"],
@@ -257,7 +260,7 @@ def test_an_old_name_gives_way_to_its_replacement():
 
 @pytest.mark.parametrize("name", [flag.name for flag in FLAGS if flag.variable])
 def test_every_flag_is_read_from_the_environment(name):
-    texts = {"bool": "true", "string": ":1", "strings": "a", "duration": "1s", "int": "1", "uint": "1", "float": "1"}
+    texts = {"bool": "true", "string": ":1", "strings": "a", "duration": "7s", "int": "1", "uint": "1", "float": "1"}
     special = {
         "log-format": "json",
         "auth": "none",
@@ -265,6 +268,7 @@ def test_every_flag_is_read_from_the_environment(name):
         "sync-garbage-collection-limit": "none",
         "git-verify-signatures-mode": "all",
         "registry-require": "ecr",
+        "registry-platform": "linux/arm64",
     }
     text = special.get(name, texts[BY_NAME[name].kind])
     variable = "FLUX_AGENT_" + name.upper().replace("-", "_")

@@ -27,7 +27,7 @@ class Asker:
         self.limits = Limits(1000.0, 1000, self.stop)
         self.seen = []
         self.transport = Transport(self.limits, frozenset({registry.host}), lambda *told: self.seen.append(told))
-        self.client = RegistryClient(self.transport, platform or Platform())
+        self.client = RegistryClient(self.transport, lambda: platform or Platform())
 
     def image(self, text="acme/shop:1"):
         return Reference.parse(f"{self.registry.host}/{text}")
@@ -131,6 +131,29 @@ def test_a_credential_opens_the_registry(tokens):
         assert "other-word" not in str(caught.value) + repr(wrong) + repr(caught.value)
 
 
+def test_many_who_ask_at_once_all_learn_what_a_host_wants():
+    with SandboxRegistry(users={"ann": "secret-word"}) as registry:
+        for number in range(8):
+            registry.push(f"acme/app{number}", "1")
+        asker, together, found = Asker(registry), threading.Barrier(8), []
+
+        def meet(asked):
+            if "Authorization" not in asked.headers:
+                together.wait(10)
+
+        registry.fault = meet
+
+        def ask(number):
+            found.append(asker.tags(f"acme/app{number}", ANN))
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [("1",)] * 8
+
+
 def test_a_token_that_ran_out_is_renewed():
     with SandboxRegistry(users={"ann": "secret-word"}) as registry:
         registry.push("acme/shop", "1")
@@ -177,17 +200,14 @@ def test_bad_answers_are_errors_of_a_kind(registry, asker, fault):
     with pytest.raises(RegistryError) as caught:
         asker.tags()
     assert caught.value.cause is cause
-    assert registry.host in str(caught.value) or cause is Cause.MALFORMED
 
 
-def test_a_registry_that_is_away_is_told_so(registry):
-    asker = Asker(registry)
-    registry.stop()
+def test_a_registry_that_is_away_is_told_so():
+    with SandboxRegistry() as registry:
+        asker = Asker(registry)
     with pytest.raises(RegistryError, match="cannot be reached") as caught:
         asker.tags()
     assert caught.value.cause is Cause.UNREACHABLE
-    registry._thread = threading.Thread()
-    registry.stop = lambda: None
 
 
 def test_a_manifest_that_lies_about_its_digest_is_refused(registry, asker):

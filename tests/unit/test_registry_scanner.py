@@ -48,7 +48,7 @@ class Agent:
         self.transport = Transport(self.limits, frozenset(self.hosts))
         self.cache = DiskCache(self.folder / "images.db", self.warnings.append)
         self.store = ImageStore(self.cache, lambda: self.now[0])
-        client = RegistryClient(self.transport, Platform())
+        client = RegistryClient(self.transport, Platform)
         parts = Parts(client, self.keyring, self.store, self.limits, self.stop, clock=lambda: self.now[0])
         self.scanner = Scanner(parts, self.wanted)
         self.thread = None
@@ -221,7 +221,7 @@ def test_one_registry_that_fails_stops_no_other(tmp_path):
         agent.scan()
         assert agent.newest(image)[0] == "1.4"
         name = Reference.parse(f"{bad.host}/acme/bad3").canonical_name
-        assert "answered 500" in agent.store.repository(name).error
+        assert "answered with 500" in agent.store.repository(name).error
         asked = bad.counts()["tags"]
         agent.scan()
         assert bad.counts()["tags"] == asked  # not before its time

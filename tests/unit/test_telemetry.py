@@ -177,6 +177,7 @@ def test_the_metrics_have_exactly_v1s_names():
         "flux_daemon_queue_length_count",
         "flux_daemon_sync_manifests",
         "flux_git_ready",
+        "flux_registry_scan_age_seconds",
     }
     lines = text.splitlines()
     for line in (
