@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,11 +16,16 @@ from agent.cluster.nodes import NodePlatform
 from agent.cluster.workloads import WorkloadWatcher
 from agent.registry.cache import DiskCache
 from agent.registry.client import RegistryClient
-from agent.registry.credentials import Cloud, ConfigFile, Keys
+from agent.registry.clouds.acr import Acr, AcrSettings
+from agent.registry.clouds.ecr import Ecr, EcrSettings
+from agent.registry.clouds.gcr import Gcr, GcrSettings
+from agent.registry.credentials import ConfigFile, Keys
 from agent.registry.demand import Demand, Selection, demands
 from agent.registry.library import Library
 from agent.registry.limits import Limits
 from agent.registry.manifests import Platform
+from agent.registry.memcached import SharedCache
+from agent.registry.memcached_servers import MemcachedSettings
 from agent.registry.pull_secrets import PullSecretReader
 from agent.registry.records import Cache
 from agent.registry.scanner import Parts, Progress, Scanner
@@ -45,7 +51,11 @@ class Surroundings:
 
 
 class ImageParts:
-    """Everything about images, put together; nothing is asked of anybody yet."""
+    """Everything about images, put together; nothing is asked of anybody yet, but of what `--registry-require` names.
+
+    Raises:
+        UsageError: What is required cannot be used.
+    """
 
     def __init__(self, settings: RegistrySettings, around: Surroundings) -> None:
         log = telemetry.logger("registry")
@@ -57,7 +67,10 @@ class ImageParts:
         self._transport = Transport(limits, frozenset(settings.insecure_hosts), self._observe)
         self._cache = self._cache_of(settings, around.folder)
         store = ImageStore(self._cache, time.time)
-        selection = Selection(settings.include, settings.exclude)
+        self._ecr = Ecr(EcrSettings(settings.ecr_regions, settings.ecr_include_ids, settings.ecr_exclude_ids))
+        if "ecr" in settings.require:
+            self._ecr.check()
+        selection = Selection(settings.include, settings.exclude, self._ecr.reason_against)
         parts = Parts(
             RegistryClient(self._transport, self._platform(settings, around.client)),
             self._keys(settings, around.client),
@@ -76,14 +89,21 @@ class ImageParts:
         self._cache.close()
 
     def _cache_of(self, settings: RegistrySettings, folder: Path) -> Cache:
-        return TimedCache(DiskCache(folder / "images.db", self._warn), self._around.metrics.observe_cache)
+        cache: Cache = DiskCache(folder / "images.db", self._warn)
+        if settings.memcached_hostname:
+            where = MemcachedSettings(
+                settings.memcached_hostname,
+                settings.memcached_port,
+                settings.memcached_service,
+                settings.memcached_timeout,
+            )
+            cache = SharedCache(where, self._warn)
+        return TimedCache(cache, self._around.metrics.observe_cache)
 
     def _keys(self, settings: RegistrySettings, client: ApiClient) -> Keys:
         config = ConfigFile(Path(settings.docker_config), self._warn) if settings.docker_config else None
-        return Keys(PullSecretReader(client, self._warn), config, self._clouds(settings), self._warn)
-
-    def _clouds(self, settings: RegistrySettings) -> tuple[Cloud, ...]:
-        return ()
+        clouds = (self._ecr, Gcr(GcrSettings.of(os.environ), self._transport), Acr(AcrSettings(), self._transport))
+        return Keys(PullSecretReader(client, self._warn), config, clouds, self._warn)
 
     @staticmethod
     def _platform(settings: RegistrySettings, client: ApiClient) -> Callable[[], Platform]:

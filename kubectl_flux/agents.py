@@ -38,6 +38,10 @@ FIRST_ANSWER = 8.0
 API server itself gives up only after 30."""
 
 
+class NotReadyError(UnreachableError):
+    """No pod behind the Service is ready."""
+
+
 class DirectAgent:
     """The agent at an address of its own.
 
@@ -118,7 +122,13 @@ class ProxiedAgent:
             return self._identified(self._service, request, timeout)
         refused: dict[Service, Reply] = {}
         for guess in self._locator.guesses():
-            reply = self._identified(guess, request, timeout)
+            try:
+                reply = self._identified(guess, request, timeout)
+            except NotReadyError:
+                self._service = self._with_own_port(guess, timeout)
+                if self._service is None:
+                    raise
+                return self._identified(self._service, request, timeout)
             if is_forbidden(reply):
                 refused[guess] = reply
             elif not is_missing(reply) and not is_another_service(reply):
@@ -140,6 +150,12 @@ class ProxiedAgent:
         if service in refused:
             raise error_of(refused[service], self.where, changes=changes)
         return service
+
+    def _with_own_port(self, guess: Service, timeout: float) -> Service | None:
+        """The same Service with the port that it has; the API server says `not ready` of one that it has not, too."""
+        return next(
+            (found for found in self._locator.listed(timeout) if found[:2] == guess[:2] and found != guess), None
+        )
 
     def _identified(self, service: Service, request: Request, timeout: float) -> Reply:
         """Send one request with a token where the agent wants one, a new one where it does not take the old one."""
@@ -171,17 +187,38 @@ class ProxiedAgent:
         if request.body is None and not self._proven:
             patience = min(timeout, FIRST_ANSWER + request.waits)
         try:
-            reply = self._link.send(request._replace(path=service.path + request.path), patience)
+            reply = self._through(service, request, patience)
         except SilentError as error:
             if patience == timeout:
                 raise
-            return self._around(service, request, timeout - patience, error.message)
-        if is_not_ready(reply):
-            raise _not_ready(service, reply)
+            return self._around_or_patiently(service, request, timeout - patience, error.message)
         if not self._proven and is_cut_off(reply, changes=request.body is not None):
             return self._around(service, request, timeout, message_of(reply))
         self._proven = self._proven or not status_of(reply)
         return reply
+
+    def _through(self, service: Service, request: Request, timeout: float) -> Reply:
+        """Send one request through the API server."""
+        reply = self._link.send(request._replace(path=service.path + request.path), timeout)
+        if is_not_ready(reply):
+            raise NotReadyError(
+                f"the agent in namespace {service.namespace} is not ready: {message_of(reply)}",
+                hint=f"See what its pod is doing: kubectl get pods -n {service.namespace} -l app=flux",
+            )
+        return reply
+
+    def _around_or_patiently(self, service: Service, request: Request, timeout: float, cause: str) -> Reply:
+        """Send a read around an API server that said nothing, or once more through it: it may only have been slow."""
+        try:
+            return self._around(service, request, timeout, cause)
+        except UnreachableError as neither:
+            try:
+                reply = self._through(service, request, timeout)
+            except SilentError:
+                raise neither from None
+            if is_cut_off(reply, changes=False):
+                raise
+            return reply
 
     def _around(self, service: Service, request: Request, timeout: float, cause: str) -> Reply:
         """Send one request around the API server; remembered where that was the better way."""
@@ -205,10 +242,3 @@ class ProxiedAgent:
 
 def _signed(request: Request, token: str) -> Request:
     return request.with_header(HEADER, token) if token else request
-
-
-def _not_ready(service: Service, reply: Reply) -> UnreachableError:
-    return UnreachableError(
-        f"the agent in namespace {service.namespace} is not ready: {message_of(reply)}",
-        hint=f"See what its pod is doing: kubectl get pods -n {service.namespace} -l app=flux",
-    )

@@ -8,7 +8,7 @@ Directives are those of cobra's completion protocol, which kubectl and shells wr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -33,6 +33,8 @@ _NAMES = {
     "controller": WORKLOADS,
     "exclude": WORKLOADS,
 }
+_NAMED = {"why": WORKLOADS}
+"""Commands whose one argument is such a name."""
 _FIXED: Mapping[tuple[str, str], Sequence[str]] = {
     ("list-workloads", "output-format"): FORMATS,
     ("list-controllers", "output-format"): FORMATS,
@@ -40,6 +42,7 @@ _FIXED: Mapping[tuple[str, str], Sequence[str]] = {
     ("diff", "output"): ("diff", "json", "name"),
     ("status", "output"): ("json", "yaml"),
     ("wait", "output"): ("json",),
+    ("why", "output"): ("json", "yaml"),
     ("wait", "for"): ("ready", "synced"),
 }
 _PATHS = {"kubeconfig": ANY_FILE, "certificate-authority": ANY_FILE, "out": FOLDER, "output-dir": FOLDER}
@@ -98,6 +101,8 @@ def offer(root: click.Group, words: Sequence[str], word: str) -> Offer:
         return Offer(_fitting(_flags(root, line), word))
     if line.command is None:
         return Offer(_fitting(_commands(root), word))
+    if line.command.name in _NAMED and not line.arguments:
+        return _named(line, _NAMED[line.command.name], word)
     return Offer(_fitting(_arguments(root, line), word))
 
 
@@ -137,10 +142,17 @@ def _read(root: click.Group, words: Sequence[str], word: str) -> _Line:
 def _value(line: _Line, flag: Flag, typed: str) -> Offer:
     name = flag.long[0]
     command = line.command.name if line.command else None
-    return Offer(
-        fitting(_FIXED.get((command or "", name), ()), typed),
+    return replace(
+        _named(line, _NAMES.get(name, ""), typed),
+        candidates=fitting(_FIXED.get((command or "", name), ()), typed),
         directive=_PATHS.get(name, NO_FILE),
-        names=_NAMES.get(name, ""),
+    )
+
+
+def _named(line: _Line, names: str, typed: str) -> Offer:
+    """An offer of names of this sort; none where they are empty."""
+    return Offer(
+        names=names,
         typed=typed,
         global_flags=line.global_flags,
         namespace=next((value for given, value in reversed(line.flags) if given.long[0] == "namespace"), ""),

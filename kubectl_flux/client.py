@@ -114,6 +114,43 @@ class FluxClient:
                 return
             token = page.next_page_token
 
+    def images(self, namespace: str, workload: str, limit: int, wait: float) -> Iterator[pb.ListImagesResponse]:
+        """The images of a namespace, empty for all, or of one workload; page by page.
+
+        Args:
+            namespace: Counts where no workload is named.
+            workload: Its id, with namespace; empty for all.
+            limit: The most images of each container, the newest; 0 for all.
+            wait: Seconds that each page may take to find out what is not known yet.
+        """
+        token = ""
+        while True:
+            request = self._pb.ListImagesRequest(
+                namespace=namespace, workload=workload, limit=limit, page_size=PAGE_SIZE, page_token=token
+            )
+            request.wait.FromNanoseconds(int(wait * 1e9))
+            page = self._read("ListImages", request, self._pb.ListImagesResponse, wait=wait)
+            yield page
+            if not page.next_page_token or page.next_page_token == token:
+                return
+            token = page.next_page_token
+
+    def explain(self, workload: str, container: str, image: str, wait: float) -> pb.ExplainResponse:
+        """Which image a workload's policies pick and why, once what is not known yet was found out.
+
+        Args:
+            workload: Its id, with namespace.
+            container: Only this one; empty for all.
+            image: A reference or a tag to judge besides; empty for none.
+            wait: Seconds that finding out may take.
+
+        Raises:
+            NotFoundError: The cluster has no such workload or container.
+        """
+        request = self._pb.ExplainRequest(workload=workload, container=container, image=image)
+        request.wait.FromNanoseconds(int(wait * 1e9))
+        return self._read("Explain", request, self._pb.ExplainResponse, wait=wait)
+
     def public_key(self) -> pb.GetPublicKeyResponse:
         """The public half of the agent's deploy key; everything is empty where it has none."""
         return self._read("GetPublicKey", self._pb.GetPublicKeyRequest(), self._pb.GetPublicKeyResponse)

@@ -170,10 +170,10 @@ class AccountIdentity:
         known = self._known.get(service)
         if known is None:
             return RefusedError(message, hint="Ask for the right on group flux.fluxcd.io that is named here.")
-        hint = f"The call was made as ServiceAccount {known.account}."
+        hints = [hint_beside(message, f"The call was made as ServiceAccount {known.account}.")]
         for account, refusal in self._refused.items():
-            hint += f"\nIt could not be made as {account}: {refusal.reason}\n{remedy({account: refusal})}"
-        return RefusedError(message, hint=hint)
+            hints += [f"It could not be made as {account}: {refusal.reason}", remedy({account: refusal})]
+        return RefusedError(message, hint="\n".join(filter(None, hints)))
 
     def _kept(self, service: Service) -> Token | None:
         if not self._caller.fingerprint:

@@ -1,29 +1,18 @@
-"""The page that `status` prints: a verdict, then what it rests on, a title and its lines for each part. Pure.
-
-Lines are wrapped for a terminal and left whole for a pipe, so that a script can search them.
-"""
+"""The page that `status` prints: a verdict, then what it rests on, a title and its lines for each part. Pure."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from kubectl_flux.commands.sync import failure_line
 from kubectl_flux.health import SHORT, Findings, problems
 from kubectl_flux.output import coloured
+from kubectl_flux.paragraphs import TITLE, ago, narrow, part, wrapped
 from kubectl_flux.progress import one_line, pending_line
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
-TITLE = 13
-"""The width of the column of titles."""
-NARROW = 60
-"""A terminal of fewer columns gets each title on a line of its own."""
 MOST = 20
 """Lines of one part."""
-
-_WHOLE_WORDS: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}
-"""Ids and addresses are copied: the terminal may break them, the page does not."""
 
 Part = tuple[str, list[str]]
 
@@ -39,15 +28,13 @@ def page(found: Findings, now: float, columns: int = 0, *, colours: bool = False
     """
     wrong = problems(found)
     verdict = "Not healthy:" if wrong else f"Healthy: {_healthy(found)}"
-    lines = [
-        coloured(line, "red" if wrong else "green") if colours else line for line in _wrapped(verdict, "", columns)
-    ]
+    lines = [coloured(line, "red" if wrong else "green") if colours else line for line in wrapped(verdict, "", columns)]
     for problem in wrong:
-        lines += _wrapped(problem, "- ", columns)
+        lines += wrapped(problem, "- ", columns)
     for title, body in _parts(found, now):
-        lines += _part(title, body[:MOST], columns)
+        lines += part(title, body[:MOST], columns)
         if len(body) > MOST:
-            lines += _wrapped(f"and {len(body) - MOST} more", " " * (TITLE if not _narrow(columns) else 2), columns)
+            lines += wrapped(f"and {len(body) - MOST} more", " " * (TITLE if not narrow(columns) else 2), columns)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -91,7 +78,7 @@ def _repository(repository: pb.Repository) -> Iterator[str]:
 
 
 def _revisions(status: pb.GetStatusResponse, now: float) -> Iterator[str]:
-    age = f", fetched {_ago(now - status.seen_at.seconds)}" if status.HasField("seen_at") else ""
+    age = f", fetched {ago(now - status.seen_at.seconds)}" if status.HasField("seen_at") else ""
     yield f"seen    {status.revision_seen[:SHORT]}{age}"
     for name, revision in (("applied", status.revision_applied), ("marked", status.revision_marked)):
         behind = "" if revision == status.revision_seen else ", behind"
@@ -110,7 +97,7 @@ def _sync(sync: pb.SyncSummary, now: float) -> str:
     )
     numbers = ", ".join(f"{number} {word}" for number, word in counts if number or word == "objects")
     seconds = sync.duration.seconds + sync.duration.nanos / 1e9
-    return f"{sync.revision[:SHORT]}, {_ago(now - sync.started_at.seconds)}, took {seconds:.1f} s: {numbers}"
+    return f"{sync.revision[:SHORT]}, {ago(now - sync.started_at.seconds)}, took {seconds:.1f} s: {numbers}"
 
 
 def _deletions(status: pb.GetStatusResponse) -> Iterator[str]:
@@ -127,34 +114,3 @@ def _workloads(found: Findings) -> Iterator[str]:
 def _feature(feature: pb.Feature) -> str:
     state = "on" if feature.enabled else "off"
     return f"{state}: {one_line(feature.reason)}" if feature.reason else state
-
-
-def _ago(seconds: float) -> str:
-    """An age as kubectl tells it; clocks that differ make none of it negative."""
-    whole = max(0, int(seconds))
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
-        if whole >= 2 * size:
-            return f"{whole // size}{unit} ago"
-    return f"{whole}s ago"
-
-
-def _narrow(columns: int) -> bool:
-    return 0 < columns < NARROW
-
-
-def _part(title: str, body: Iterable[str], columns: int) -> list[str]:
-    lines = [title] if _narrow(columns) else []
-    for number, text in enumerate(body):
-        first = "  " if _narrow(columns) else (title if number == 0 else "").ljust(TITLE)
-        lines += _wrapped(text, first, columns)
-    return lines
-
-
-def _wrapped(text: str, first: str, columns: int) -> list[str]:
-    """The text behind `first`; where it needs more lines, these are indented as far and two columns more."""
-    if not columns:
-        return [f"{first}{text}"]
-    indent = " " * (len(first) + 2)
-    return textwrap.wrap(
-        text, columns - 1, initial_indent=first, subsequent_indent=indent, **_WHOLE_WORDS, drop_whitespace=True
-    ) or [""]

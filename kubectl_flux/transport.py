@@ -181,7 +181,9 @@ def _tls_context(tls: Tls) -> SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.authority or None)
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else "it holds no certificate"
+        why = "it holds no certificate"
+        if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+            why = error.strerror or str(error)
         raise PluginError(
             f"the certificate authority {tls.authority} cannot be used: {why}",
             hint="--certificate-authority names a file of certificates in PEM form.",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from kubectl_flux.errors import BusyError, NotFoundError, PluginError, TimedOutError, UnreachableError, hint_beside
+from kubectl_flux.output import tell
 
 if TYPE_CHECKING:
     from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 25.0
 RETRY_AFTER = 1.0
 UNCHANGED_PAUSE = 0.2
+ANSWER_TIME = 2.0
+"""Seconds kept for an answer that is not waited for."""
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], object]
@@ -91,6 +94,40 @@ def answers(
             version, away, known = answer.version, None, True
             yield answer
             sleep(0 if changed else UNCHANGED_PAUSE)
+
+
+Found = TypeVar("Found")
+
+
+def settled(
+    ask: Callable[[float], Found], deadline: Deadline, *, within: float | None = None, clock: Clock = time.monotonic
+) -> Found:
+    """Ask until the agent has found out what the answer needs, or finds out no more.
+
+    Args:
+        ask: Asks once; takes the seconds that the agent may spend on finding out. It answers early where it can.
+        deadline: Until when; then the last answer counts.
+        within: Seconds to ask for once, instead of again and again.
+        clock: Seconds that never jump.
+
+    Raises:
+        TimedOutError: There was no answer in time.
+    """
+    found: Found | None = None
+    try:
+        while (wait := min(LONGEST_WAIT, within or LONGEST_WAIT, deadline.left() - ANSWER_TIME)) > 0:
+            if found is not None:
+                tell("Registries are still being asked ...")
+            started, before = clock(), found
+            found = ask(wait)
+            if within or clock() - started < wait or found == before:
+                return found
+    except BusyError:
+        found = None
+    except TimedOutError:
+        if found is None:
+            raise
+    return ask(0.0) if found is None else found
 
 
 class Jobs(Protocol):

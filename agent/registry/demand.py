@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from agent.model.errors import UsageError
 from agent.model.globs import matches_image
@@ -17,10 +17,14 @@ from agent.registry.records import PullScope
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which images are scanned at all, by globs: exclude beats include, and none included means all."""
+    """Which images are scanned at all, by globs: exclude beats include, and none included means all.
+
+    `further` may give a reason of its own against an image, such as an account of a cloud that is left out.
+    """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    further: Callable[[Reference], str] = field(default=lambda _: "", compare=False)
 
     def reason_against(self, image: Reference) -> str:
         """Why this image is not scanned; empty where it is."""
@@ -28,7 +32,7 @@ class Selection:
             return "excluded by --registry-exclude-image"
         if self.include and not matches_image(self.include, image):
             return "not included by --registry-include-image"
-        return ""
+        return self.further(image)
 
 
 @dataclass(frozen=True, slots=True)

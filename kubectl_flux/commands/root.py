@@ -25,6 +25,7 @@ from kubectl_flux.commands import (
     sync,
     version,
     wait,
+    why,
     workloads,
 )
 from kubectl_flux.errors import UsageError
@@ -146,6 +147,7 @@ def command_tree() -> click.Group:
     identity.register(app)
     save.register(app)
     images.register(app)
+    why.register(app)
     status.register(app)
     sync.register(app)
     wait.register(app)

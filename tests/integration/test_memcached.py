@@ -164,6 +164,11 @@ def test_what_is_evicted_is_absent(new_memcached, new_cache):
 def test_a_restart_costs_what_was_kept_and_nothing_else(memcached, new_cache, warnings):
     cache = new_cache(memcached.port)
     cache.put_repository(STATE)
+    pool = cache._servers["127.0.0.1", memcached.port]._client.client_pool
+    connections = [pool.get() for _ in range(3)]
+    for connection in connections:  # as threads leave them behind that asked at the same time
+        connection.version()
+        pool.release(connection)
     memcached.stop()
     memcached.start()
     assert cache.repository(STATE.name) is None

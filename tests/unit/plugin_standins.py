@@ -121,6 +121,8 @@ class ApiServer:
     forbidden: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     prefix: str = ""
+    ports: tuple[str, ...] = ("metrics", "http")
+    """The names of every Service's ports; of any other the API server says that no endpoints are available."""
 
     def paths(self):
         return [path.partition("?")[0] for _, path, _ in self.requests]
@@ -149,11 +151,10 @@ class ApiServer:
         elif key not in self.services:
             text = f'services "{name}" not found'
             reply(handler, 404, "application/json", status(404, "NotFound", text))
-        elif self.services[key] is None:
+        elif self.services[key] is None or port not in self.ports:
             text = f'no endpoints available for service "{service}"'
             reply(handler, 503, "application/json", status(503, "ServiceUnavailable", text))
         elif isinstance(self.services[key], ScriptedAgent):
-            assert port == "http"
             self.services[key].handle(handler, path.partition("/proxy")[2], body)
         else:
             self.services[key](handler)
@@ -189,7 +190,7 @@ class ApiServer:
             there, name = key.split("/")
             labels = self.labels.get(key, {"app": "flux"})
             if (not namespace or there == namespace) and selects(selector, labels):
-                ports = [{"name": "metrics", "port": 3031}, {"name": "http", "port": 3030}]
+                ports = [{"name": name, "port": 3030 + number} for number, name in enumerate(self.ports)]
                 items.append({"metadata": {"namespace": there, "name": name}, "spec": {"ports": ports}})
         reply(handler, 200, "application/json", json.dumps({"kind": "ServiceList", "items": items}).encode())
 

@@ -183,8 +183,8 @@ def test_a_sync_that_takes_too_long_is_told_and_goes_on(capsys):
 
 
 def test_version_prints_the_bare_version_and_the_agents_on_stderr(capsys):
-    assert run(ScriptedAgent({"Version": pb.VersionResponse(version="9.9.9")}), "version") == 0
-    assert capsys.readouterr() == (f"{__version__}\n", "Agent: 9.9.9\n")
+    assert run(ScriptedAgent({"Version": pb.VersionResponse(version=f"{__version__}.dev1")}), "version") == 0
+    assert capsys.readouterr() == (f"{__version__}\n", f"Agent: {__version__}.dev1\n")
 
 
 def test_version_succeeds_without_an_agent(capsys):

@@ -166,6 +166,24 @@ def test_an_api_server_that_says_nothing_for_long_is_gone_around(cluster, agent,
     assert err.startswith("The API server cannot reach the agent (the cluster's API server did not answer within")
 
 
+def test_an_api_server_that_was_only_slow_is_waited_for(cluster, forwards, capsys, monkeypatch):
+    monkeypatch.setattr(agents, "FIRST_ANSWER", 0.5)
+    gone, made = threading.Event(), listing("team:deployment/shop")
+
+    def slow_once(handler):
+        if forwards.asked():
+            made.handle(handler, handler.path.partition("/proxy")[2], b"")
+        else:
+            gone.wait(TIMEOUT)
+
+    cluster.services["flux/flux"] = slow_once
+    try:
+        assert list_workloads() == 0
+    finally:
+        gone.set()
+    assert capsys.readouterr() == ("team:deployment/shop\n", "")
+
+
 @pytest.mark.parametrize(
     ("reply", "reads", "changes"),
     [

@@ -141,8 +141,8 @@ def test_a_viewers_write_tells_what_is_missing(cluster, agent, capsys):
         "Error: flux-viewer may not create syncs.flux.fluxcd.io",
         "The call was made as ServiceAccount flux/flux-viewer.",
         (
-            'It could not be made as flux/flux-operator: serviceaccounts "flux-operator" is forbidden: User "bob" cannot '
-            'create resource "serviceaccounts/token"'
+            'It could not be made as flux/flux-operator: serviceaccounts "flux-operator" is forbidden: User "bob" '
+            'cannot create resource "serviceaccounts/token"'
         ),
         (
             "A Role in namespace flux with verb create on serviceaccounts/token is needed "

@@ -102,6 +102,13 @@ def test_the_environment_names_the_agents_namespace(cluster, monkeypatch):
     assert len(cluster.requests) == 1
 
 
+def test_a_service_whose_port_has_another_name_is_found(cluster, capsys):
+    cluster.services["flux/flux"] = listing()
+    cluster.ports = ("web",)
+    assert main(["list-workloads", "-a"]) == 0
+    assert [shortened(path) for path in cluster.paths()] == ["flux/flux", "list", "flux/flux:web"]
+
+
 def test_a_found_agent_is_remembered_for_the_next_calls(cluster):
     pages = [pb.ListWorkloadsResponse(next_page_token="2"), pb.ListWorkloadsResponse()]
     cluster.services["default/flux"] = ScriptedAgent({"ListWorkloads": lambda _: pages.pop(0)})
@@ -276,10 +283,60 @@ def test_a_long_path_of_temporary_files_is_not_used(tmp_path, monkeypatch, clust
     assert not Path(address).parent.exists()
 
 
-def test_an_https_address_is_checked_against_the_systems_authorities(tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def https(tmp_path):
+    """The URL of an agent with a certificate that nobody knows, in `cert.pem` of the test's folder."""
     with serving(listing("team:deployment/shop"), self_signed(tmp_path)) as url:
-        assert main(["list-workloads", "-a", "-o", "name", "--url", url]) == 3
-        assert capsys.readouterr().err.startswith(f"Error: the certificate of the agent at {url} is not trusted: self")
+        yield url
+
+
+@pytest.mark.parametrize("how", ["environment", "flag", "insecure"])
+def test_a_certificate_of_an_address_is_checked_as_is_asked_for(https, tmp_path, monkeypatch, capsys, how):
+    assert main(["list-workloads", "-a", "-o", "name", "--url", https]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"Error: the certificate of the agent at {https} is not trusted: self-signed certificate",
+        "--certificate-authority names the file of the authority that signed it.",
+    ]
+    flags = {"flag": [f"--certificate-authority={tmp_path}/cert.pem"], "insecure": ["--insecure-skip-tls-verify"]}
+    if how == "environment":
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
-        assert main(["list-workloads", "-a", "-o", "name", "--url", url]) == 0
-        assert capsys.readouterr().out == "team:deployment/shop\n"
+    assert main(["list-workloads", "-a", "-o", "name", "--url", https, *flags.get(how, [])]) == 0
+    assert capsys.readouterr().out == "team:deployment/shop\n"
+
+
+def test_a_certificate_for_another_name_is_told(https, tmp_path, capsys):
+    authority = f"--certificate-authority={tmp_path}/cert.pem"
+    url = https.replace("127.0.0.1", "localhost")
+    assert main(["list-workloads", "-a", "--url", url, authority]) == 3
+    assert f"the certificate of the agent at {url} is not trusted: Hostname mismatch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(None, "No such file or directory"), ("no PEM", "it holds no certificate")]
+)
+def test_a_file_of_authorities_that_is_none_is_told(https, tmp_path, capsys, content, why):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    assert main(["list-workloads", "-a", "--url", https, f"--certificate-authority={path}"]) == 1
+    assert f"Error: the certificate authority {path} cannot be used: {why}\n" in capsys.readouterr().err
+
+
+def test_the_wrong_scheme_is_told(https, capsys):
+    with serving(listing()) as plain:
+        assert main(["list-workloads", "-a", "--url", plain.replace("http:", "https:")]) == 3
+    assert "does not speak TLS as is needed" in capsys.readouterr().err
+    assert main(["list-workloads", "-a", "--url", https.replace("https:", "http:")]) == 3
+    assert "cannot be reached: " in capsys.readouterr().err
+
+
+def test_without_a_url_the_flags_of_certificates_are_kubectls(tmp_path, monkeypatch, temp):
+    server = ApiServer({"flux/flux": listing()})
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    with serving(server, self_signed(tmp_path)) as url:
+        write_kubeconfig(tmp_path / "config", url)
+        text = (tmp_path / "config").read_text()
+        (tmp_path / "config").write_text(text.replace(", insecure-skip-tls-verify: true", ""))
+        assert main(["list-workloads", "-a"]) == 3
+        assert main(["list-workloads", "-a", f"--certificate-authority={tmp_path}/cert.pem"]) == 0
+        assert main(["list-workloads", "-a", "--insecure-skip-tls-verify"]) == 0
