@@ -1,8 +1,8 @@
 """`make demo`: the main job on the embedded cluster, with the commands a person would type and their real output.
 
-A sandbox cluster, a git repository and the agent are started on loopback; everything shown is done by the real
-programs: git, kubectl (where it is installed), `kubectl flux`, flux-agent. It ends with 0 when every step came out as
-told.
+A sandbox cluster, an image registry, a git repository and the agent are started on loopback; everything shown is
+done by the real programs: git, kubectl (where it is installed), `kubectl flux`, flux-agent. It ends with 0 when every
+step came out as told.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.sandbox.cluster import SandboxCluster
+from agent.sandbox.registry import SandboxRegistry
 from agent.sandbox.stage import Stage, StageError
 
 SPACE = "demo"
@@ -34,8 +35,8 @@ def main() -> int:
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        cluster = stack.enter_context(SandboxCluster())
-        stage = stack.enter_context(Stage(folder, cluster))
+        cluster, registry = stack.enter_context(SandboxCluster()), stack.enter_context(SandboxRegistry())
+        stage = stack.enter_context(Stage(folder, cluster, registry))
         try:
             for chapter in CHAPTERS:
                 chapter(stage)
@@ -63,7 +64,9 @@ def _wait(stage: Stage) -> None:
 def a_repository_is_synced(stage: Stage) -> None:
     """Chapter 1."""
     stage.title("1. A git repository becomes a cluster")
-    stage.write({"namespace.yaml": NAMESPACE, "shop.yaml": SHOP, "settings.yaml": SETTINGS} | FLAGS)
+    for number, tag in enumerate(("1.0.0", "1.1.0", "1.1.1", "2.0.0")):
+        stage.push_image(tag, FIRST_BUILD + number * 30 * 86_400)
+    stage.write({"namespace.yaml": NAMESPACE, "shop.yaml": _shop(stage, "1.0.0"), "settings.yaml": SETTINGS} | FLAGS)
     stage.commit("Open the shop")
     stage.flux("sync")
     stage.get("deployment/shop", "configmap/settings")
@@ -74,7 +77,7 @@ def a_repository_is_synced(stage: Stage) -> None:
 def a_change_arrives(stage: Stage) -> None:
     """Chapter 2."""
     stage.title("2. A change in git arrives")
-    stage.write({"shop.yaml": SHOP.replace("acme/shop:1.0.0", "acme/shop:1.1.0")})
+    stage.write({"shop.yaml": _shop(stage, "1.1.0")})
     stage.show_diff()
     stage.commit("Release the shop 1.1.0")
     stage.flux("sync")
@@ -137,6 +140,28 @@ def a_mass_removal_is_held(stage: Stage) -> None:
     stage.flux("list-workloads", "-n", SPACE)
 
 
+def images_are_known(stage: Stage) -> None:
+    """Chapter 7."""
+    stage.title("7. Which images exist, and which one the policy wants")
+    told = stage.flux("list-images", "-w", f"{SPACE}:deployment/shop")
+    if "'-> 1.1.0" not in told:
+        raise StageError("the running image is not among those of the registry")
+    told = stage.flux("why", f"{SPACE}:deployment/shop")
+    if "1.1.1" not in told:
+        raise StageError("the policy does not want 1.1.1")
+
+
+def all_is_well(stage: Stage) -> None:
+    """Chapter 8."""
+    stage.title("8. Is all well?")
+    stage.flux("wait", "--timeout", "30s")
+    stage.flux("status")
+
+
+def _shop(stage: Stage, tag: str) -> str:
+    return SHOP.replace("IMAGE", stage.image(tag))
+
+
 def _approval(told: str) -> str:
     for line in told.splitlines():
         if "--allow-deletions" in line:
@@ -151,7 +176,13 @@ CHAPTERS: tuple[Callable[[Stage], None], ...] = (
     a_broken_file_fails_alone,
     what_leaves_git_leaves_the_cluster,
     a_mass_removal_is_held,
+    images_are_known,
+    all_is_well,
 )
+
+FIRST_BUILD = 1_760_000_000.0
+"""When the first image says it was built, in Unix seconds."""
+
 
 NAMESPACE = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {SPACE}\n"
 SETTINGS = f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\n  namespace: {SPACE}\ndata:\n  state: open\n"
@@ -174,7 +205,7 @@ spec:
     spec:
       containers:
         - name: web
-          image: acme/shop:1.0.0  # the front of the store
+          image: IMAGE  # the front of the store
 """
 FLAGS = {
     f"flags/flag-{number}.yaml": SETTINGS.replace("name: settings", f"name: flag-{number}") for number in range(1, 13)

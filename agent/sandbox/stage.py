@@ -20,10 +20,12 @@ from typing import Any, Self
 import yaml
 
 from agent.sandbox.cluster import SandboxCluster
+from agent.sandbox.registry import SandboxRegistry
 
 _NAMESPACE = "flux"
 _SPACE = "demo"
 _TIMEOUT = 60.0
+_REPOSITORY = "acme/shop"
 _PERSON = {"NAME": "Ann", "EMAIL": "ann@example.com"}
 _ACCESS = Path(__file__).resolve().parents[2] / "deploy" / "flux-access.yaml"
 _KEPT_FOR = 7 * 86400
@@ -39,9 +41,10 @@ class StageError(Exception):
 class Stage:
     """Runs and shows; a context manager that starts and ends the agent."""
 
-    def __init__(self, folder: Path, cluster: SandboxCluster) -> None:
+    def __init__(self, folder: Path, cluster: SandboxCluster, registry: SandboxRegistry) -> None:
         self._folder = folder
         self._cluster = cluster
+        self._registry = registry
         self.tree = folder / "config"
         self.kubeconfig = cluster.kubeconfig(folder / "kubeconfig", _SPACE)
         self._kubectl = shutil.which("kubectl")
@@ -110,6 +113,15 @@ class Stage:
         body = {"spec": {"replicas": replicas}}
         self.say(f"\n(no kubectl here) PATCH {path} {json.dumps(body)}")
         self._ask("PATCH", path, body, "application/merge-patch+json")
+
+    def image(self, tag: str) -> str:
+        """The shop's image in the registry."""
+        return f"{self._registry.host}/{_REPOSITORY}:{tag}"
+
+    def push_image(self, tag: str, created: float) -> None:
+        """A new image appears in the registry, shown."""
+        self.say(f"\n(pushed {self.image(tag)})")
+        self._registry.push(_REPOSITORY, tag, created)
 
     def commit(self, message: str) -> None:
         """Commit everything and push, shown."""
@@ -199,6 +211,7 @@ class Stage:
             f"--cache-dir={self._folder}/cache",
             "--k8s-default-namespace=default",
             "--sync-garbage-collection",
+            f"--registry-insecure-host={self._registry.host}",
         ]
         with (self._folder / "flux-agent.log").open("wb") as log:
             self._agent = subprocess.Popen(
