@@ -6,6 +6,7 @@ known: a registry that is slow or away makes an answer poorer, never an error.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -31,6 +32,7 @@ from agent.registry.records import PullScope
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 MAX_WAIT = 25.0
+_SECRET = re.compile(r"Secret ([a-z0-9-]+)/[a-z0-9.-]+")
 NO_SCANNING = "registries are not scanned: --registry-disable-scanning"
 
 
@@ -92,7 +94,7 @@ class Images:
             policies=row.policies,
             automation=convert.feature(self._automation()),
             read_only=row.read_only,
-            containers=[self._explained(item, row.policies, request.image) for item in wanted],
+            containers=[self._explained(item, row.policies, request.image, id_.namespace) for item in wanted],
         )
 
     def _page(self, request: pb.ListImagesRequest, call: Call) -> tuple[list[Workload], str, bool]:
@@ -138,6 +140,8 @@ class Images:
 
     def _workload(self, workload: Workload, policies: Mapping[str, str], limit: int) -> pb.WorkloadImages:
         containers = [self._container(item, policies, limit) for item in workload.containers]
+        for container in containers:
+            container.available_error = _discreet(container.available_error, workload.id.namespace)
         return pb.WorkloadImages(id=str(workload.id), containers=containers)
 
     def _container(self, container: Container, policies: Mapping[str, str], limit: int) -> pb.ContainerImages:
@@ -161,7 +165,9 @@ class Images:
             current_place=found.place,
         )
 
-    def _explained(self, container: Container, policies: Mapping[str, str], asked: str) -> pb.ContainerExplanation:
+    def _explained(
+        self, container: Container, policies: Mapping[str, str], asked: str, namespace: str
+    ) -> pb.ContainerExplanation:
         image, filter_ = reference_of(container), Filter.of(container.name, policies)
         told = pb.ContainerExplanation(
             name=container.name,
@@ -190,6 +196,8 @@ class Images:
         if found.asked:
             told.asked.CopyFrom(pb.RejectedImage(tag=found.asked[0], reason=found.asked[1]))
         told.scan.CopyFrom(_scan(self._library.repository(image), self._library.rate(image)))
+        told.scan.credential = _discreet(told.scan.credential, namespace)
+        told.scan.error = _discreet(told.scan.error, namespace)
         return told
 
 
@@ -226,6 +234,11 @@ def _scan(repository: Repository, rate: RateState) -> pb.RepositoryScan:
         rate=rate.rate,
         paused_for=convert.duration(rate.paused_for),
     )
+
+
+def _discreet(text: str, namespace: str) -> str:
+    """The text without the names of other namespaces' Secrets: repositories are shared, who may read them is not."""
+    return _SECRET.sub(lambda found: found[0] if found[1] == namespace else "a Secret of another namespace", text)
 
 
 def _tag_of(asked: str) -> str:

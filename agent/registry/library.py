@@ -84,7 +84,8 @@ class Library:
 
     def _is_wanting(self, wish: Wish) -> bool:
         if not wish.tags:
-            return self._store.state(wish.image.canonical_name) is None
+            state = self._store.state(wish.image.canonical_name)
+            return state is None or bool(state.error)
         return any(True for _ in self._unseen(wish))
 
     def _unseen(self, wish: Wish) -> Iterable[str]:

@@ -1,6 +1,6 @@
 """Image pull Secrets as the cluster holds them: a workload's own, and those of its ServiceAccount.
 
-Read when a scan asks for them and kept for a minute, so that a Secret that is rotated is used at the next scan.
+Read when a scan asks for them and kept for seconds only, so that a Secret that is rotated is used at the next scan.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from agent.model.errors import ClusterError, UsageError
 from agent.registry.docker_config import Entry, read_config
 from agent.registry.records import PullScope
 
-KEEP = 60.0
+KEEP = 10.0
 """Seconds for which an answer counts."""
 MAX_KEPT = 5000
 _KEYS = (".dockerconfigjson", ".dockercfg")

@@ -172,7 +172,7 @@ class Scanner:
                 return
             self._asked.pop(name, None)
             self._busy[name] = host
-        task = self._pool.submit(self._scan, demand, frozenset(asked[1] if asked else ()))
+        task = self._pool.submit(self._scan, demand, frozenset(asked[1]) if asked else None)
         task.add_done_callback(lambda done: self._finished(name, done))
 
     def _finished(self, name: str, task: Future[None]) -> None:
@@ -184,7 +184,7 @@ class Scanner:
         if error is not None:
             _log.error("unexpected error in a scan", repository=name, exc_info=error)
 
-    def _scan(self, demand: Demand, asked: frozenset[str]) -> None:
+    def _scan(self, demand: Demand, asked: frozenset[str] | None) -> None:
         started, success = time.monotonic(), False
         try:
             success = _Scan(self._parts, demand).run(asked)
@@ -203,12 +203,17 @@ class _Scan:
         self._name = demand.image.canonical_name
         self._complaint = False
 
-    def run(self, asked: frozenset[str]) -> bool:
-        """List the tags where that is due, then look at those that are; whether all went well."""
+    def run(self, asked: frozenset[str] | None) -> bool:
+        """List the tags where that is due, then look at those that are; whether all went well.
+
+        `asked` are tags that somebody waits for, None where nobody does; whoever waits may have mended what failed.
+        """
         store, clock = self._parts.store, self._parts.clock
         state = store.state(self._name)
-        if refresh.next_listing(state) <= clock():
+        hoped_for = asked is not None and state is not None and bool(state.error)
+        if hoped_for or refresh.next_listing(state) <= clock():
             state = self._list(state)
+        asked = asked or frozenset()
         if state is None or (state.error and not state.tags):
             return False
         wanted = dict.fromkeys((*(tag for tag in state.tags if tag in asked), *self._demand.tags(state.tags)))

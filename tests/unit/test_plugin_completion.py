@@ -60,6 +60,7 @@ def offered(line):
         ("completion bash ", []),
         ("wait --for=", ["ready", "synced"]),
         ("status -o ", ["json", "yaml"]),
+        ("why a/b -o ", ["json", "yaml"]),
         ("help sy", ["sync"]),
         ("version --cli", ["--client"]),
     ],
@@ -138,6 +139,9 @@ def agent():
         (["list-images", "-w", "demo:d"], ["demo:deployment/shop"]),
         (["list-images", "-n", "demo", "-w", ""], ["deployment/shop", "statefulset/db"]),
         (["release", "--workload=k"], ["kube-system:daemonset/net"]),
+        (["why", "demo:d"], ["demo:deployment/shop"]),
+        (["why", "-n", "demo", ""], ["deployment/shop", "statefulset/db"]),
+        (["why", "demo:deployment/shop", ""], []),
         (["list-workloads", "--namespace", ""], ["demo", "kube-system"]),
     ],
 )

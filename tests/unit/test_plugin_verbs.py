@@ -1,4 +1,4 @@
-"""The verbs that change images and policies: Flux v1's command lines, their checks, and the honest refusal."""
+"""Flux v1's command lines, and the checks and the honest refusal of the verbs that change images and policies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kubectl_flux.main import main
 from kubectl_flux.workload_ids import qualified
 
 GOLDEN = Path(__file__).parent / "plugin_golden"
-VERBS = ("automate", "deautomate", "lock", "unlock", "policy", "release", "list-images")
+VERBS = ("automate", "deautomate", "lock", "unlock", "policy", "release")
 NOT_YET = "this version of kubectl flux does not "
 
 
@@ -154,6 +154,7 @@ def test_what_needs_no_agent_is_checked_before_it_is_asked(line, error, requests
             "Warning: --force will not ignore container image tags when used with --update-all-images",
         ),
         ("automate -c a/b", "Flag --controller has been deprecated, changed to --workload, use that instead"),
+        ("list-images -c a/b", "Flag --controller has been deprecated, changed to --workload, use that instead"),
         (
             "release -c a/b -i a:1",
             "Flag --controller has been deprecated, changed to --workload, use that instead",
@@ -176,7 +177,9 @@ def test_what_this_version_cannot_do_is_refused_in_a_sentence(verb, capsys):
     assert len(err.splitlines()) == 2
 
 
-@pytest.mark.parametrize("verb", [*VERBS, "list-workloads", "list-controllers", "completion", "version", "sync"])
+@pytest.mark.parametrize(
+    "verb", [*VERBS, "list-images", "why", "list-workloads", "list-controllers", "completion", "version", "sync"]
+)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_explains_itself(verb, flag, capsys):
     assert main([verb, flag]) == 0
