@@ -6,6 +6,10 @@ A script, run there with $KUBECONFIG as the tests write it (JSON, one cluster, o
     inside.py list FOLDER             every kind of the manifests listed once, in pages of 500
     inside.py get PATH N              N GETs of a path over one kept connection
     inside.py run N COMMAND...        a command run N times, once more before that to warm up where N > 1
+    inside.py fresh N COMMAND...      the same, each time with an empty cache folder
+    inside.py crowd N COMMAND...      a command run N times at once, after once to warm up
+
+$FLUX_TOKEN, where it is set, goes along with the GETs, for the agent to know who calls.
 
 Nothing of kubectl-flux is imported: this is what the agent and the plugin are compared with.
 """
@@ -19,9 +23,11 @@ import queue
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -58,6 +64,8 @@ class Server:
         self._tls = ssl.create_default_context(cafile=cluster["certificate-authority"])
         token = config["users"][0]["user"]["token"]
         self._headers = {"Authorization": f"Bearer {token}", "User-Agent": "bench", "Accept": "application/json"}
+        if "FLUX_TOKEN" in os.environ:
+            self._headers["X-Flux-Token"] = os.environ["FLUX_TOKEN"]
 
     def connect(self) -> Callable[[str, str, bytes | None], bytes]:
         """A kept connection, as a function of method, path and body that gives the answer's body.
@@ -164,22 +172,48 @@ def get(server: Server, path: str, times: int) -> dict[str, Any]:
     return {"seconds": [_timed(lambda: send("GET", path, None)) for _ in range(times)], "bytes": size}
 
 
-def run(command: list[str], times: int) -> dict[str, Any]:
+def run(command: list[str], times: int, *, fresh: bool = False) -> dict[str, Any]:
     """Runs a command, whole processes; its stdout goes through a pipe and is counted."""
-    lines = 0
-
-    def once() -> None:
-        nonlocal lines
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=COMMAND_TIMEOUT
-        )
-        if done.returncode != 0:
-            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()}")
-        lines = done.stdout.count(b"\n")
-
     if times > 1:
-        once()
-    return {"seconds": [_timed(once) for _ in range(times)], "lines": lines}
+        _once(command)
+    done = [_with_empty_cache(command) if fresh else _once(command) for _ in range(times)]
+    if failed := [each.error for each in done if each.error]:
+        raise SystemExit(f"{' '.join(command)}: {failed[0]}")
+    return {"seconds": [each.seconds for each in done], "lines": done[-1].lines}
+
+
+def crowd(command: list[str], times: int) -> dict[str, Any]:
+    """Runs a command so many times at once; tells what each took, what all took, and what those that failed said."""
+    _once(command)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(times) as pool:
+        done = list(pool.map(_once, [command] * times))
+    total = time.perf_counter() - started
+    failures = [each.error for each in done if each.error]
+    return {"seconds": [each.seconds for each in done], "total": total, "failures": failures}
+
+
+class Done(NamedTuple):
+    """One command that was run; `error` is empty where it succeeded."""
+
+    seconds: float
+    lines: int
+    error: str
+
+
+def _once(command: list[str], environment: Mapping[str, str] | None = None) -> Done:
+    started = time.perf_counter()
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=COMMAND_TIMEOUT, env=environment
+    )
+    taken = time.perf_counter() - started
+    error = f"ended with {done.returncode}: {done.stderr.decode(errors='replace')}" if done.returncode else ""
+    return Done(taken, done.stdout.count(b"\n"), error)
+
+
+def _with_empty_cache(command: list[str]) -> Done:
+    with tempfile.TemporaryDirectory(prefix="bench-cache-") as folder:
+        return _once(command, {**os.environ, "XDG_CACHE_HOME": folder})
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -191,8 +225,10 @@ def _timed(work: Callable[[], object]) -> float:
 def main(arguments: list[str]) -> None:
     """Does what the first argument says."""
     match arguments:
-        case ["run", times, *command]:
-            answer = run(command, int(times))
+        case ["run" | "fresh" as how, times, *command]:
+            answer = run(command, int(times), fresh=how == "fresh")
+        case ["crowd", times, *command]:
+            answer = crowd(command, int(times))
         case [what, *rest]:
             server = Server(Path(os.environ["KUBECONFIG"]))
             match what, rest:

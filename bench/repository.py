@@ -17,6 +17,7 @@ from pathlib import Path
 TEAMS = 20
 SECRET_EVERY = 10
 BRANCH = "master"
+REGISTRY = "registry.example.com"
 _GIT_TIMEOUT = 120.0
 
 _DEPLOYMENT = """\
@@ -41,7 +42,7 @@ spec:
       nodeSelector: {{}}
       containers:
         - name: main
-          image: registry.example.com/acme/{name}:1.0.0 # moved by automation
+          image: {registry}/acme/{name}:1.0.0 # moved by automation
           env:
             - {{name: MODE, value: production}}
             - name: EMPTY
@@ -121,14 +122,15 @@ class Content:
         return {resource: -(-count // size) for resource, count in sorted(self.counts.items())}
 
 
-def apps(number: int, prefix: str = "team") -> Content:
+def apps(number: int, prefix: str = "team", registry: str = REGISTRY) -> Content:
     """So many apps in at most 20 namespaces: three objects each, and the namespaces."""
     teams = _teams(number, prefix)
     files = {"namespaces.yaml": _namespaces(teams)}
     for index in range(number):
         team, name = teams[index % len(teams)], f"app-{index:04}"
         config = _CONFIG_MAP if index % SECRET_EVERY else _SECRET
-        documents = (text.format(name=name, team=team, number=index) for text in (_DEPLOYMENT, _SERVICE, config))
+        words = {"name": name, "team": team, "number": index, "registry": registry}
+        documents = (text.format(**words) for text in (_DEPLOYMENT, _SERVICE, config))
         files[f"apps/{team}/{name}.yaml"] = "---\n".join(documents)
     secrets = -(-number // SECRET_EVERY)
     counts = {"namespaces": len(teams), "deployments": number, "services": number, "secrets": secrets}

@@ -2,20 +2,21 @@
 
 Every measurement gets its own, so that none pays for what another left behind. The API server is warmed up with a few
 objects that are deleted again, because the first ones of their kinds cost it seconds. The raw limits and the agent use
-the ServiceAccount of `deploy/` and its rights; people's commands run as a user with rights of RBAC. Nothing that is
-measured is done as the administrator.
+the ServiceAccount of `deploy/` and its rights; people's commands run as a user bound to the Role `flux-operator` of
+`deploy/`. Nothing that is measured is done as the administrator.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,12 +30,14 @@ from controlplane.deployed import PROGRAMS, DeployedAgent  # noqa: E402
 from controlplane.needs import missing  # noqa: E402
 from controlplane.plane import ControlPlane  # noqa: E402
 from journal import Journal, Sync  # noqa: E402
+from processes import memory_of  # noqa: E402
 from repository import BRANCH, Content, Remote, apps, write  # noqa: E402
 
 __all__ = ["AGENT_FLAGS", "LONG", "Asked", "Stage", "kubernetes_version", "missing", "program"]
 NAMESPACE = "flux"
 PERSON = "alice"
 WARM_UP_APPS = 20
+ACCOUNT = "flux-operator"
 INSIDE = Path(__file__).with_name("inside.py")
 LONG = 1800.0
 AGENT_FLAGS = (
@@ -43,7 +46,7 @@ AGENT_FLAGS = (
     "--sync-interval=1h",
     "--sync-timeout=30m",
     "--sync-garbage-collection",
-    "--auth=none",
+    "--registry-disable-scanning",  # what scanning costs is measured apart
     "--log-format=json",
 )
 _QUIET_REVISIONS = 3  # leases of Nodes and programs go on; anything else is a controller at work
@@ -60,9 +63,15 @@ class Asked:
 
 
 class Stage:
-    """A control plane with the agent deployed, not started; a context manager."""
+    """A control plane with the agent deployed, not started; a context manager.
 
-    def __init__(self, say: Callable[[str], None] = print) -> None:
+    Args:
+        auth: What the agent's `--auth` says.
+        say: Is told when the programs must be built first.
+    """
+
+    def __init__(self, auth: str = "none", say: Callable[[str], None] = print) -> None:
+        self._auth = auth
         self._say = say
         self._cleanup = contextlib.ExitStack()
 
@@ -77,9 +86,8 @@ class Stage:
             (self.folder / "agent").mkdir()
             self.agent = DeployedAgent(self.plane, self.folder / "agent", NAMESPACE)
             self.journal = Journal(self.agent.log)
-            self.plane.kubectl(
-                "create", "clusterrolebinding", PERSON, "--clusterrole=cluster-admin", f"--user={PERSON}"
-            )
+            rights = [f"--role={ACCOUNT}", f"--user={PERSON}", f"--namespace={NAMESPACE}"]
+            self.plane.kubectl("create", "rolebinding", PERSON, *rights)
             self._warm_up()
         except BaseException:
             self._cleanup.close()
@@ -93,12 +101,21 @@ class Stage:
 
     def inside(self, *arguments: str | Path, person: bool = False) -> dict[str, Any]:
         """Runs `inside.py` beside the control plane, as the agent's ServiceAccount or as a person."""
-        environment = {"KUBECONFIG": str(self.agent.kubeconfig)}
+        environment = {"KUBECONFIG": str(self.agent.kubeconfig), "FLUX_TOKEN": self.token}
         if person:
             environment = self.agent.plugin_environment(PERSON)
-        done = self.plane.run([sys.executable, INSIDE, *arguments], env=environment, timeout=LONG)
+        return self.script(INSIDE, *arguments, environment=environment)
+
+    def script(self, path: Path, *arguments: str | Path, environment: Mapping[str, str]) -> dict[str, Any]:
+        """Runs a script beside the control plane; the JSON object that it prints."""
+        done = self.plane.run([sys.executable, path, *arguments], env=environment, timeout=LONG)
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
+
+    @functools.cached_property
+    def token(self) -> str:
+        """A token by which the agent takes a caller for its own ServiceAccount of people who may change things."""
+        return self.plane.token(NAMESPACE, ACCOUNT, audience=f"flux:{NAMESPACE}/flux")
 
     def manifests(self, content: Content) -> Path:
         """The folder with these files, for the raw limits; written once."""
@@ -108,7 +125,7 @@ class Stage:
     def start_agent(self) -> None:
         """Starts the real program on its repository, which is empty, and waits until it has synced that."""
         known = len(self.journal.syncs())
-        self.agent.start(f"--git-url={self.remote.url}", *AGENT_FLAGS)
+        self.agent.start(f"--git-url={self.remote.url}", f"--auth={self._auth}", *AGENT_FLAGS)
         self.journal.wait_for(known + 1, LONG)
         self.settle()
 
@@ -130,9 +147,7 @@ class Stage:
 
     def memory(self) -> dict[str, float]:
         """The agent's memory in MB: the most it ever had resident, and what it has now."""
-        status = Path(f"/proc/{self.agent.process.pid}/status").read_text()
-        fields = dict(line.split(":", 1) for line in status.splitlines())
-        return {name: int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmHWM", "VmRSS")}
+        return memory_of(self.agent.process.pid)
 
     def settle(self) -> None:
         """Waits until the controllers have done what was caused: they would take CPU from what comes next."""

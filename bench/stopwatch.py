@@ -108,7 +108,8 @@ def measure(content: Content, folder: str = "stopwatch.json") -> list[Cost]:
         stage.remote.push(content.files)
         out = stage.folder / folder
         flags = [f"--kubeconfig={stage.agent.kubeconfig}", "--listen=127.0.0.1:0", "--listen-grpc=127.0.0.1:0"]
-        flags += [f"--cache-dir={stage.folder / 'cache'}", f"--git-url={stage.remote.url}", *AGENT_FLAGS]
+        flags += [f"--cache-dir={stage.folder / 'cache'}", f"--git-url={stage.remote.url}", "--auth=none"]
+        flags += AGENT_FLAGS
         process = stage.plane.popen([sys.executable, __file__, str(out), *flags], log=stage.agent.log)
         stage.journal.wait_for_marker(LONG)
         process.send_signal(signal.SIGTERM)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubectl_flux.health import time_text
-from kubectl_flux.image_list import name_of, tag_of
+from kubectl_flux.image_list import name_of
 from kubectl_flux.progress import one_line
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
@@ -60,16 +60,23 @@ def verdict(container: pb.ContainerExplanation, held: list[str]) -> Iterator[str
         container: What is known of it.
         held: Why nothing is released to its workload by itself.
     """
-    reason = one_line(container.reason)
+    scan, reason = container.scan, one_line(container.reason)
     if not container.update:
-        yield f"stays as it is: {reason}"
+        unknown = scan.name and not scan.tags and not container.pattern_error
+        yield f"stays as it is: {_unread(scan) if unknown else reason}"
         return
-    tag = tag_of(container.picked.id)
     if not held:
-        yield f"will be updated to {tag} by itself: {reason}"
+        yield f"will be updated by itself: {reason}"
         return
-    yield f"could be updated to {tag}: {reason}"
+    yield f"could be updated: {reason}"
     yield f"not done by itself: {'; '.join(held)}"
+
+
+def _unread(scan: pb.RepositoryScan) -> str:
+    """Why no tags of a repository are known."""
+    if scan.error:
+        return f"nothing is known of its tags: {one_line(scan.error)}"
+    return "its registry has no tags of it" if scan.HasField("scanned_at") else "its registry has not been asked yet"
 
 
 def asked_about(container: pb.ContainerExplanation, image: str) -> pb.RejectedImage | None:
@@ -110,8 +117,8 @@ def _container(container: pb.ContainerExplanation, image: str) -> dict[str, Any]
     return {
         "name": container.name,
         "current": _image(container.current),
-        "filter": container.pattern,
-        "filterError": container.pattern_error,
+        "pattern": container.pattern,
+        "patternError": container.pattern_error,
         "order": container.order,
         "byLabel": container.by_label,
         "picked": _image(container.picked) if container.HasField("picked") else None,
@@ -120,29 +127,30 @@ def _container(container: pb.ContainerExplanation, image: str) -> dict[str, Any]
         "rejected": [{"tag": each.tag, "reason": each.reason} for each in container.rejected],
         "rejectedCount": container.rejected_count,
         "asked": {"tag": asked.tag, "reason": asked.reason} if asked else None,
-        "repository": _repository(container.scan),
+        "scan": _scan(container.scan),
     }
 
 
 def _image(image: pb.Image) -> dict[str, Any]:
     return {
-        "image": image.id,
+        "id": image.id,
         "digest": image.digest,
+        "imageId": image.image_id,
         "createdAt": time_text(image, "created_at"),
-        "lookedAt": time_text(image, "last_fetched"),
+        "lastFetched": time_text(image, "last_fetched"),
         "error": image.error,
     }
 
 
-def _repository(scan: pb.RepositoryScan) -> dict[str, Any]:
+def _scan(scan: pb.RepositoryScan) -> dict[str, Any]:
     return {
         "name": scan.name,
         "tags": scan.tags,
-        "lookedAt": scan.known,
+        "known": scan.known,
         "scannedAt": time_text(scan, "scanned_at"),
         "nextScanAt": time_text(scan, "next_scan_at"),
         "error": scan.error,
         "credential": scan.credential,
-        "requestsPerSecond": scan.rate,
+        "rate": scan.rate,
         "pausedSeconds": scan.paused_for.seconds + scan.paused_for.nanos / 1e9,
     }

@@ -68,7 +68,7 @@ def _container(container: pb.ContainerExplanation, held: list[str], image: str, 
         yield "Picks", [_image(container.picked, tag_of(container.picked.id))]
     if container.rejected_count:
         yield "Kept out", list(_rejected(container))
-    if image:
+    if container.HasField("asked"):
         yield "Asked", [_asked(container, image)]
     if container.scan.name:
         yield "Repository", list(_repository(container.scan, now))

@@ -73,7 +73,8 @@ def needed_tags(images: Sequence[Image], current: Reference, pattern: Pattern, l
     """The tags that have to be looked at to order a list and to show the build times in it."""
     if pattern.order == "build time" or not limit:
         return frozenset(image.tag for image in images)
-    return frozenset(image.tag for image in images[:limit]) | {current.tag}
+    picked = (image.tag for image in images if pattern.matches(image.tag))
+    return frozenset(image.tag for image in images[:limit]) | {current.tag, next(picked, current.tag)}
 
 
 @dataclass(frozen=True, slots=True)

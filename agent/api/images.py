@@ -127,7 +127,7 @@ class Images:
         with call.slots.hold() if seconds else nullcontext():
             lists = [Wish(image, scope) for image, scope, _, _ in wanted]
             self._library.fetch(lists, deadline - time.monotonic(), call.over)
-            limit = request.limit if isinstance(request, pb.ListImagesRequest) else 0
+            limit = request.limit if isinstance(request, pb.ListImagesRequest) else 1
             looks = [
                 Wish(image, scope, self._needed(image, Filter.of(container.name, status.policies.get(id_, {})), limit))
                 for image, scope, container, id_ in wanted
@@ -154,16 +154,20 @@ class Images:
         total, newer, fitting, newer_fitting = found.counts
         return pb.ContainerImages(
             name=container.name,
-            current=_image(image, found.current) if found.current else pb.Image(id=container.image),
-            latest_filtered=_image(image, found.newest) if found.newest else None,
-            available=[_image(image, each) for each in found.available],
-            available_error="" if total else self._library.repository(image).error,
+            current=self._image(image, found.current) if found.current else pb.Image(id=container.image),
+            latest_filtered=self._image(image, found.newest) if found.newest else None,
+            available=[self._image(image, each) for each in found.available],
+            available_error=self._library.repository(image).error,
             available_count=total,
             new_available_count=newer,
             filtered_count=fitting,
             new_filtered_count=newer_fitting,
             current_place=found.place,
         )
+
+    def _image(self, written: Reference, image: Image) -> pb.Image:
+        by_label = self._library is not None and self._library.by_label(written)
+        return _image(written, image, by_label=by_label)
 
     def _explained(
         self, container: Container, policies: Mapping[str, str], asked: str, namespace: str
@@ -187,10 +191,10 @@ class Images:
         told.reason = f"its filter cannot be used: {filter_.error}" if filter_.error else found.choice.reason
         running = next((each for each in images if each.tag == image.tag), None)
         if running:
-            told.current.CopyFrom(_image(image, running))
+            told.current.CopyFrom(self._image(image, running))
             told.current.id = container.image
         if found.choice.picked:
-            told.picked.CopyFrom(_image(image, found.choice.picked))
+            told.picked.CopyFrom(self._image(image, found.choice.picked))
         told.rejected.extend(pb.RejectedImage(tag=tag, reason=reason) for tag, reason in found.rejected)
         told.rejected_count = found.rejected_count
         if found.asked:
@@ -209,14 +213,14 @@ class _Waits(Protocol):
         """How long."""
 
 
-def _image(written: Reference, image: Image) -> pb.Image:
+def _image(written: Reference, image: Image, *, by_label: bool) -> pb.Image:
     """An image under the name that the container uses."""
     return pb.Image(
         id=str(written.with_tag(image.tag)),
         digest=image.digest,
         image_id=image.image_id,
         labels=image.labels,
-        created_at=convert.timestamp(image.labelled or image.created or 0.0),
+        created_at=convert.timestamp(image.built(by_label=by_label) or 0.0),
         last_fetched=convert.timestamp(image.fetched_at),
         error=image.error,
     )

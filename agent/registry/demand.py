@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from agent.model.errors import UsageError
 from agent.model.globs import matches_image
 from agent.model.ids import WorkloadId
-from agent.model.images import Reference
-from agent.model.patterns import EVERYTHING, Pattern
+from agent.model.images import Image, Reference
+from agent.model.patterns import EVERYTHING, Order, Pattern, ordered
 from agent.model.policies import is_on
 from agent.model.workloads import Container, Workload
 from agent.registry.records import PullScope
@@ -44,17 +44,21 @@ class Demand:
         scopes: Whose rights to pull count.
         patterns: Filters that order by build time and whose newest tag is wanted: all tags they let through are looked
             at.
+        pinned: Filters that order by version, of containers that are held by a digest: the newest tag is looked at.
     """
 
     image: Reference
     scopes: tuple[PullScope, ...] = ()
     patterns: tuple[Pattern, ...] = ()
+    pinned: tuple[Pattern, ...] = ()
 
     def tags(self, all_tags: Iterable[str]) -> tuple[str, ...]:
         """Those of the tags whose build time counts."""
-        if not self.patterns:
+        if not self.patterns and not self.pinned:
             return ()
-        return tuple(tag for tag in all_tags if any(pattern.matches(tag) for pattern in self.patterns))
+        tags = list(all_tags)
+        wanted = [tag for tag in tags if any(pattern.matches(tag) for pattern in self.patterns)]
+        return tuple(dict.fromkeys((*wanted, *(tag for pattern in self.pinned for tag in _newest(pattern, tags)))))
 
 
 def demands(
@@ -63,7 +67,7 @@ def demands(
     """What the workloads of the cluster want, by canonical name; what cannot be read wants nothing."""
     images: dict[str, Reference] = {}
     scopes: dict[str, dict[PullScope, None]] = {}
-    patterns: dict[str, dict[Pattern, None]] = {}
+    patterns: dict[tuple[str, Order], dict[Pattern, None]] = {}
     for workload in workloads:
         for container in workload.containers:
             image = reference_of(container)
@@ -73,9 +77,18 @@ def demands(
             images.setdefault(name, image)
             scope = PullScope(workload.id.namespace, workload.pull_secrets, workload.service_account)
             scopes.setdefault(name, {})[scope] = None
-            wanted = _ordered_by_time(container, policies.get(workload.id, {}))
-            patterns.setdefault(name, {}).update({wanted: None} if wanted else {})
-    return {name: Demand(image, tuple(scopes[name]), tuple(patterns[name])) for name, image in images.items()}
+            wanted = _automated(container, image, policies.get(workload.id, {}))
+            if wanted is not None:
+                patterns.setdefault((name, wanted.order), {})[wanted] = None
+    return {
+        name: Demand(
+            image,
+            tuple(scopes[name]),
+            tuple(patterns.get((name, "build time"), ())),
+            tuple(patterns.get((name, "version"), ())),
+        )
+        for name, image in images.items()
+    }
 
 
 def reference_of(container: Container) -> Reference | None:
@@ -96,12 +109,18 @@ def pattern_of(container: str, policies: Mapping[str, str]) -> Pattern:
     return Pattern.parse(text) if text else EVERYTHING
 
 
-def _ordered_by_time(container: Container, policies: Mapping[str, str]) -> Pattern | None:
-    """The filter of an automated container whose newest tag is known only by build times."""
+def _newest(pattern: Pattern, tags: Iterable[str]) -> list[str]:
+    """The newest tag by version, in a list; an empty one where none fits."""
+    fitting = (Image(tag) for tag in tags if pattern.matches(tag))
+    return [image.tag for image in ordered(fitting, "version", by_label=False)[:1]]
+
+
+def _automated(container: Container, image: Reference, policies: Mapping[str, str]) -> Pattern | None:
+    """The filter of an automated container, where looking at tags tells what listing them does not."""
     if not is_on(policies, "automated"):
         return None
     try:
         pattern = pattern_of(container.name, policies)
     except UsageError:
         return None
-    return pattern if pattern.order == "build time" else None
+    return pattern if pattern.order == "build time" or image.digest else None

@@ -44,6 +44,8 @@ def choose(images: Sequence[Image], current: Reference, pattern: Pattern, *, by_
     picked = matching[0]
     if pattern.order == "build time" and (doubt := _doubt(matching, images, current, pattern, by_label=by_label)):
         return Choice(picked if picked.built(by_label=by_label) is not None else None, update=False, reason=doubt)
+    if current.digest:
+        return _pinned(picked, current)
     if picked.tag == current.tag:
         return Choice(picked, update=False, reason="it runs the newest image that fits")
     if pattern.matches(current.tag) and _is_lower(picked, current, pattern):
@@ -52,6 +54,17 @@ def choose(images: Sequence[Image], current: Reference, pattern: Pattern, *, by_
     if current.tag and not pattern.matches(current.tag):
         why += f", which {current.tag} does not"
     return Choice(picked, update=True, reason=why)
+
+
+def _pinned(picked: Image, current: Reference) -> Choice:
+    """A container that is held by a digest: the tag is picked, the digest tells whether it is another image."""
+    if not picked.digest:
+        return Choice(picked, update=False, reason=f"it is not known yet what {picked.tag} stands for")
+    if picked.digest == current.digest:
+        return Choice(picked, update=False, reason="it runs the newest image that fits")
+    if picked.tag == current.tag:
+        return Choice(picked, update=True, reason=f"{picked.tag} stands for another image now")
+    return Choice(picked, update=True, reason=f"{picked.tag} is the newest that fits")
 
 
 def _doubt(
@@ -64,7 +77,7 @@ def _doubt(
     picked = matching[0]
     if picked.built(by_label=by_label) is None:
         return f"no build time is known of {picked.tag}, so the newest cannot be told"
-    if not pattern.matches(current.tag):
+    if not current.tag or not pattern.matches(current.tag):
         return ""
     running = next((image for image in images if image.tag == current.tag), None)
     if running is not None and picked.tag != running.tag and running.built(by_label=by_label) is None:

@@ -205,9 +205,7 @@ def test_the_usage_is_aligned_and_leaves_out_what_is_old():
 def test_the_usage_shows_defaults_as_pflag_does():
     assert re.search(r'--git-branch string +branch to apply \(default "master"\)\n', help_text())
     assert re.search(r"--git-timeout duration .*\(default 20s\)\n", help_text())
-    assert re.search(
-        r"--registry-exclude-image strings .*\(default \[k8s\.gcr\.io/\*\]\)\n", help_text()
-    )
+    assert re.search(r"--registry-exclude-image strings .*\(default \[k8s\.gcr\.io/\*\]\)\n", help_text())
 
 
 def test_the_documentation_is_that_of_the_table():

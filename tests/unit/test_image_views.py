@@ -35,7 +35,7 @@ def test_only_what_is_ordered_or_shown_is_needed():
     image = Reference.parse("acme/shop:1.0.0")
     by_version, by_time = Pattern.parse("semver:*"), Pattern.parse("glob:*")
     images = ordered(VERSIONS, "version", by_label=False)
-    assert needed_tags(images, image, by_version, 1) == {"2.0.0-rc", "1.0.0"}
+    assert needed_tags(images, image, by_version, 1) == {"2.0.0-rc", "1.2.0", "1.0.0"}
     assert needed_tags(images, image, by_version, 0) == {each.tag for each in VERSIONS}
     assert needed_tags(images, image, by_time, 1) == {each.tag for each in VERSIONS}
 

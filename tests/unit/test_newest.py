@@ -9,6 +9,7 @@ from agent.model.patterns import Pattern, ordered
 from agent.releases.newest import choose
 
 DIGEST = "sha256:" + "0" * 64
+OTHER = "sha256:" + "1" * 64
 
 
 def pick(pattern, current, *tags, unseen=(), timeless=(), broken=()):
@@ -53,6 +54,27 @@ def pick(pattern, current, *tags, unseen=(), timeless=(), broken=()):
 def test_choices_and_their_reasons(choice, picked, update, reason):
     assert choice[:2] == (picked, update)
     assert reason in choice[2]
+
+
+@pytest.mark.parametrize(
+    ("current", "picked", "update", "reason"),
+    [
+        (f"acme/shop@{DIGEST}", "m-2", False, "it runs the newest"),
+        (f"acme/shop:m-2@{DIGEST}", "m-2", False, "it runs the newest"),
+        (f"acme/shop:m-2@{OTHER}", "m-2", True, "stands for another image now"),
+        (f"acme/shop:m-1@{OTHER}", "m-2", True, "m-2 is the newest"),
+        (f"acme/shop@{OTHER}", "m-2", True, "m-2 is the newest"),
+    ],
+)
+def test_a_digest_tells_whether_it_is_another_image(current, picked, update, reason):
+    images = [Image("m-2", DIGEST, 2.0), Image("m-1", OTHER, 1.0)]
+    choice = choose(images, Reference.parse(current), Pattern.parse("glob:m-*"), by_label=False)
+    assert (choice.picked.tag, choice.update) == (picked, update) and reason in choice.reason
+
+
+def test_a_digest_that_is_not_known_yet_is_waited_for():
+    choice = choose([Image("1.1")], Reference.parse(f"a/b@{OTHER}"), Pattern.parse("semver:*"), by_label=False)
+    assert not choice.update and "not known yet what 1.1" in choice.reason
 
 
 TAGS = st.lists(st.from_regex(r"[0-2]\.[0-2]\.[0-2]", fullmatch=True), min_size=1, unique=True)

@@ -159,6 +159,15 @@ def test_only_tags_that_a_filter_lets_through_are_looked_at(registry, agent):
     assert registry.counts() == {"tags": 2, "digest": 2, "manifest": 2, "blob": 2}
 
 
+def test_a_container_held_by_a_digest_costs_a_look_at_the_newest_version(registry, agent):
+    image = fill(registry)
+    digest = "sha256:" + "0" * 64
+    agent.run(f"{image}@{digest}", BY_VERSION)
+    agent.scan()
+    assert registry.counts() == {"tags": 1, "digest": 1, "manifest": 1, "blob": 1}
+    assert registry.asked[1].path.endswith("/1.4")
+
+
 def test_a_moved_tag_is_seen_when_it_is_due_and_a_new_one_at_once(registry, agent):
     agent.run(image := fill(registry), NEWEST)
     agent.scan()
