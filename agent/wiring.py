@@ -193,9 +193,13 @@ class Agent:
             self._health,
             self._metrics.render,
             pages={IDENTITY_PATH: identity_page(self._key.public)},
-            hooks={NOTIFY_PATH: notify_hook(git.url, git.branch, self._git.notify)},
+            hooks={NOTIFY_PATH: notify_hook(git.url, git.branch, self._git.notify, self._rescan)},
             observer=self._metrics,
         )
+
+    def _rescan(self, image: str) -> None:
+        if self._images is not None:
+            self._images.library.rescan(image)
 
     def _guard_of(self, settings: Settings, client: ApiClient) -> Guard:
         """What finds out who calls, and a look at whether the agent may ask for that."""

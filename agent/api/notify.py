@@ -24,11 +24,12 @@ _PLACE = re.compile(r"[^:]+://(?:[^@/]*@)?(?P<host>\[[^\]]*\]|[^:/]*)(?::\d*)?(?
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is said to have changed: `kind` is `git` or `image`; url and branch are empty where they are not named."""
+    """What is said to have changed: `kind` is `git` or `image`; what is not named is empty."""
 
     kind: str
     url: str = ""
     branch: str = ""
+    image: str = ""
 
 
 def change_of(body: bytes) -> Change:
@@ -43,7 +44,7 @@ def change_of(body: bytes) -> Change:
         raise ValueError("it is not JSON") from None
     kind, source = message.get("kind"), _lowered(message.get("source"))
     if kind == "image":
-        return Change("image")
+        return Change("image", image=_image_of(source.get("name")))
     if kind != "git":
         raise ValueError('its kind is neither "git" nor "image"')
     url, branch = source.get("url") or "", source.get("branch") or ""
@@ -59,13 +60,14 @@ def concerns(change: Change, url: str, branch: str) -> bool:
     return (not change.url or _place(change.url) == _place(url)) and change.branch in ("", branch)
 
 
-def notify_hook(url: str, branch: str, notify: Callable[[], None]) -> Hook:
+def notify_hook(url: str, branch: str, notify: Callable[[], None], rescan: Callable[[str], None]) -> Hook:
     """What answers at Flux v1's address.
 
     Args:
         url: The URL of the agent's repository; it may hold a password and is never told.
         branch: The branch that is followed.
         notify: Brings a fetch forward and returns at once.
+        rescan: Brings the scan of an image's repository forward and returns at once.
     """
 
     def hook(body: bytes) -> Answer:
@@ -75,9 +77,20 @@ def notify_hook(url: str, branch: str, notify: Callable[[], None]) -> Hook:
             return said(HTTPStatus.BAD_REQUEST, f"This is no notification: {error}.")
         if concerns(change, url, branch):
             notify()
+        if change.image:
+            rescan(change.image)
         return said(HTTPStatus.ACCEPTED, "Accepted.")
 
     return hook
+
+
+def _image_of(name: Any) -> str:
+    """An image's name: a text, or as Flux v1 wrote it in two parts, `{"Domain":"quay.io","Image":"acme/shop"}`."""
+    if isinstance(name, dict):
+        parts = _lowered(name)
+        domain, image = parts.get("domain") or "", parts.get("image") or ""
+        name = f"{domain}/{image}" if domain else image
+    return name if isinstance(name, str) else ""
 
 
 def _lowered(value: Any) -> Mapping[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from agent.model.errors import UsageError
 from agent.model.globs import matches_image
 from agent.model.images import Image, Reference, Repository
 from agent.model.patterns import Order
@@ -81,6 +83,11 @@ class Library:
         self.ask(wanted)
         if patience > 0:
             self._scanner.wait({wish.image.canonical_name for wish in wanted}, patience, over)
+
+    def rescan(self, name: str) -> None:
+        """List the tags of an image's repository again, where it is in use; what is no image's name is ignored."""
+        with contextlib.suppress(UsageError):
+            self._scanner.relist(Reference.parse(name).canonical_name)
 
     def _is_wanting(self, wish: Wish) -> bool:
         if not wish.tags:

@@ -93,6 +93,7 @@ class Scanner:
         self._condition = threading.Condition()
         self._busy: dict[str, str] = {}
         self._asked: dict[str, tuple[Demand, set[str]]] = {}
+        self._again: set[str] = set()
         self._due: dict[str, tuple[RepositoryState | None, Demand, float]] = {}
         self._woken = False
 
@@ -124,6 +125,14 @@ class Scanner:
             self._woken = True
             self._condition.notify_all()
 
+    def relist(self, name: str) -> None:
+        """List the tags of a repository again that is in use: somebody says that it has changed."""
+        with self._condition:
+            if name in self._due:
+                self._again.add(name)
+                self._woken = True
+                self._condition.notify_all()
+
     def wait(self, names: Iterable[str], patience: float, over: Callable[[], bool]) -> None:
         """Wait until nothing of these repositories is asked for or under way any more."""
         end, wanted = time.monotonic() + patience, set(names)
@@ -145,7 +154,7 @@ class Scanner:
         """Hand out what is due: what somebody asked for first, then what was never scanned, then the oldest."""
         now = self._parts.clock()
         with self._condition:
-            asked = list(self._asked)
+            asked = [*self._asked, *self._again]
         self._due = {name: known for name, known in self._due.items() if name in demands}
         due = sorted((at, name) for name, demand in demands.items() if (at := self._due_at(name, demand)) <= now)
         for name in dict.fromkeys((*asked, *(name for _, name in due))):
@@ -171,8 +180,11 @@ class Scanner:
             if len(self._busy) >= WORKERS or self._parts.limits.of(host).state().paused_for:
                 return
             self._asked.pop(name, None)
+            again = name in self._again
+            self._again.discard(name)
             self._busy[name] = host
-        task = self._pool.submit(self._scan, demand, frozenset(asked[1]) if asked else None)
+        wanted = frozenset(asked[1]) if asked else frozenset() if again else None
+        task = self._pool.submit(self._scan, demand, wanted, again)
         task.add_done_callback(lambda done: self._finished(name, done))
 
     def _finished(self, name: str, task: Future[None]) -> None:
@@ -184,10 +196,10 @@ class Scanner:
         if error is not None:
             _log.error("unexpected error in a scan", repository=name, exc_info=error)
 
-    def _scan(self, demand: Demand, asked: frozenset[str] | None) -> None:
+    def _scan(self, demand: Demand, asked: frozenset[str] | None, again: bool) -> None:  # noqa: FBT001 # for submit
         started, success = time.monotonic(), False
         try:
-            success = _Scan(self._parts, demand).run(asked)
+            success = _Scan(self._parts, demand).run(asked, again=again)
         except StoppedError:
             return
         finally:
@@ -203,15 +215,16 @@ class _Scan:
         self._name = demand.image.canonical_name
         self._complaint = False
 
-    def run(self, asked: frozenset[str] | None) -> bool:
+    def run(self, asked: frozenset[str] | None, *, again: bool) -> bool:
         """List the tags where that is due, then look at those that are; whether all went well.
 
         `asked` are tags that somebody waits for, None where nobody does; whoever waits may have mended what failed.
+        With `again` the tags are listed though that is not due.
         """
         store, clock = self._parts.store, self._parts.clock
         state = store.state(self._name)
         hoped_for = asked is not None and state is not None and bool(state.error)
-        if hoped_for or refresh.next_listing(state) <= clock():
+        if again or hoped_for or refresh.next_listing(state) <= clock():
             state = self._list(state)
         asked = asked or frozenset()
         if state is None or (state.error and not state.tags):

@@ -20,7 +20,12 @@ URL = "ssh://git@git.example.com/acme/cluster"
         ('{"kind":"git","source":{"url":"git@h:a/b","branch":"main"}}', Change("git", "git@h:a/b", "main")),
         ('{"kind":"git"}', Change("git")),
         ('{"kind":"git","source":{"url":null}}', Change("git")),
-        ('{"Kind":"image","Source":{"Name":{"Domain":"quay.io","Image":"acme/shop"}}}', Change("image")),
+        (
+            '{"Kind":"image","Source":{"Name":{"Domain":"quay.io","Image":"acme/shop"}}}',
+            Change("image", image="quay.io/acme/shop"),
+        ),
+        ('{"Kind":"image","Source":{"Name":{"Image":"alpine"}}}', Change("image", image="alpine")),
+        ('{"Kind":"image","Source":{"Name":5}}', Change("image")),
     ],
 )
 def test_messages_are_read_as_go_reads_them(body, change):
@@ -80,15 +85,17 @@ def post(port, body, chunked=False):
 
 
 def test_it_is_answered_without_a_token_and_tells_nothing():
-    told = []
-    api = Served(with_settings(auth="token"), hooks={NOTIFY_PATH: notify_hook(URL, "master", lambda: told.append(1))})
+    told, rescans = [], []
+    hook = notify_hook(URL, "master", lambda: told.append(1), rescans.append)
+    api = Served(with_settings(auth="token"), hooks={NOTIFY_PATH: hook})
     try:
         port = api.server.http_port
         ours, other = ({"Kind": "git", "Source": {"URL": url}} for url in (URL, "git@h:x"))
         accepted = (202, "Accepted.\n")
         assert post(port, json.dumps(other).encode()) == accepted
-        assert post(port, json.dumps({"kind": "image"}).encode()) == accepted
-        assert told == []
+        image = {"kind": "image", "source": {"name": "quay.io/acme/shop"}}
+        assert post(port, json.dumps(image).encode()) == accepted
+        assert (told, rescans) == ([], ["quay.io/acme/shop"])
         assert post(port, json.dumps(ours).encode()) == accepted
         assert post(port, json.dumps(ours).encode(), chunked=True) == accepted
         assert told == [1, 1]

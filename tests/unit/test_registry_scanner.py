@@ -13,6 +13,7 @@ from agent.registry import refresh
 from agent.registry.cache import DiskCache
 from agent.registry.client import RegistryClient
 from agent.registry.demand import Selection, demands
+from agent.registry.library import Library
 from agent.registry.limits import Limits
 from agent.registry.manifests import Platform
 from agent.registry.records import Credential, PullScope, RepositoryState, TagState
@@ -195,6 +196,18 @@ def test_what_somebody_asks_for_is_looked_at_at_once(registry, agent):
     agent.thread.join()
     assert registry.counts() == {"tags": 1, "digest": 2, "manifest": 2, "blob": 2}
     assert agent.newest(image)[:2] == ["1.4", "1.3"]
+
+
+def test_a_repository_is_listed_again_when_somebody_says_that_it_changed(registry, agent):
+    agent.run(image := fill(registry), BY_VERSION)
+    agent.scan()
+    registry.push("acme/shop", "1.9")
+    library = Library(agent.store, agent.scanner, agent.limits, agent.selection, ())
+    for name in ("NOT an image", "acme/unknown", image):
+        library.rescan(name)
+    agent.scan()
+    assert registry.counts() == {"tags": 2}
+    assert agent.newest(image, "version")[0] == "1.9"
 
 
 def test_a_credential_that_fits_is_found_and_kept_by_name(tmp_path):
