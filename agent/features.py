@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from agent.model.status import Feature
 
-AUTOMATION_LATER = "image automation comes in a later release"
+READ_ONLY = "--git-readonly: nothing may be written to git"
 SCANNING_OFF = "--registry-disable-scanning: no registry is asked"
 
 
-def automation(*, read_only: bool) -> Feature:
+def automation(*, read_only: bool, scans: bool) -> Feature:
     """Whether images are released by themselves."""
-    return Feature(reason="--git-readonly: nothing may be written to git" if read_only else AUTOMATION_LATER)
+    reason = READ_ONLY if read_only else "" if scans else SCANNING_OFF
+    return Feature(enabled=not reason, reason=reason)
 
 
 def scanning(*, enabled: bool, trouble: str = "") -> Feature:

@@ -21,7 +21,6 @@ from agent.flag_checks import (
 from agent.flag_row import Flag, deprecated, gone, group, later
 from agent.flag_table_images import REGISTRY
 
-_COMMITS = "commits by the agent come in a later release"
 _DECRYPTION = "decryption comes in a later release, encrypted files are read as they are until then"
 _GENERATION = "manifest generation comes in a later release"
 _HOSTED = "the hosted service it belonged to is gone"
@@ -109,7 +108,7 @@ _GIT = group(
         target="git.sync_tag",
         check=not_empty,
     ),
-    later("git-notes-ref", "string", "ref of the notes on the agent's commits", _COMMITS, "flux"),
+    Flag("git-notes-ref", "string", "ref of the notes on the agent's commits", "flux", target="git.notes_ref"),
     Flag(
         "git-user", "string", "name of the writer of tags and commits", "Weave Flux", target="git.user", check=not_empty
     ),
@@ -121,9 +120,20 @@ _GIT = group(
         target="git.email",
         check=not_empty,
     ),
-    later("git-set-author", "bool", "make who asked for a change its commit's author", _COMMITS, default=False),
-    later("git-ci-skip", "bool", 'append "[ci skip]" to commit messages', _COMMITS, default=False),
-    later("git-ci-skip-message", "string", "text to append to commit messages; beats --git-ci-skip", _COMMITS),
+    Flag(
+        "git-set-author",
+        "bool",
+        "make who asked for a change its commit's author",
+        default=False,
+        target="git.set_author",
+    ),
+    Flag("git-ci-skip", "bool", 'append "[ci skip]" to commit messages', default=False, target="git.ci_skip"),
+    Flag(
+        "git-ci-skip-message",
+        "string",
+        "text to append to commit messages; beats --git-ci-skip",
+        target="git.ci_skip_message",
+    ),
 )
 
 _SIGNATURES = group(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from agent.features import AUTOMATION_LATER
 from agent.flag_checks import one_of, platform, port, positive
-from agent.flag_row import Flag, deprecated, gone, group, later
-
-_AUTOMATION = AUTOMATION_LATER
+from agent.flag_row import Flag, deprecated, gone, group
 
 
 def _strings(name: str, meaning: str, target: str, default: tuple[str, ...] = ()) -> Flag:
@@ -15,7 +12,14 @@ def _strings(name: str, meaning: str, target: str, default: tuple[str, ...] = ()
 
 REGISTRY = group(
     "Images and registries",
-    later("automation-interval", "duration", "how often to look for images that policies want", _AUTOMATION, 300.0),
+    Flag(
+        "automation-interval",
+        "duration",
+        "how often to look for images that policies want, besides whenever a scan has found something new",
+        300.0,
+        target="automation_interval",
+        check=positive,
+    ),
     deprecated("registry-poll-interval", "duration", "how often to look for new images", "automation-interval"),
     Flag("registry-disable-scanning", "bool", "never ask a registry", default=False, target="registry.disabled"),
     _strings("registry-exclude-image", "globs of images not to scan", "exclude", ("k8s.gcr.io/*",)),

@@ -155,8 +155,9 @@ def _notices(names: set[str]) -> Iterator[str]:
 
 def _conflicts(given: _Layer) -> Iterator[str]:
     """Yield a line where one flag takes another's effect away."""
-    if given.get("git-label") and "git-sync-tag" in given:
-        yield "--git-label overrides --git-sync-tag."
+    for name in ("git-sync-tag", "git-notes-ref"):
+        if given.get("git-label") and name in given:
+            yield f"--git-label overrides --{name}."
     generating = [f"--{name}" for name in _GENERATING if given.get(name)]
     if generating and (given.get("sync-garbage-collection") or given.get("sync-garbage-collection-dry")):
         yield (
@@ -187,7 +188,7 @@ def _implied(values: _Layer) -> _Layer:
     """Carry out what one flag says about another."""
     implied = dict(values)
     if values["git-label"]:
-        implied["git-sync-tag"] = values["git-label"]
+        implied["git-sync-tag"] = implied["git-notes-ref"] = values["git-label"]
     if values["git-readonly"]:
         implied["sync-state"] = "secret"
     if values["sync-garbage-collection-dry"]:

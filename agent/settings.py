@@ -20,8 +20,12 @@ class GitSettings:
     timeout: float = 20.0
     readonly: bool = False
     sync_tag: str = "flux-sync"
+    notes_ref: str = "flux"
     user: str = "Weave Flux"
     email: str = "support@weave.works"
+    set_author: bool = False
+    ci_skip: bool = False
+    ci_skip_message: str = ""
     ssh_key_path: str = ""
 
 
@@ -104,4 +108,5 @@ class Settings:
     registry: RegistrySettings = field(default_factory=RegistrySettings)
     cache_dir: str = ""
     log_format: str = "fmt"
+    automation_interval: float = 300.0
     notices: tuple[str, ...] = ()

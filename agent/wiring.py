@@ -10,6 +10,7 @@ from pathlib import Path
 
 from agent import features, telemetry
 from agent.api.auth import Guard, admit_everybody
+from agent.api.changes import Changes as ChangeMethods
 from agent.api.diff import Diffs, Sources
 from agent.api.export import Exports
 from agent.api.http import Health
@@ -52,6 +53,7 @@ from agent.sync.marks import marker, v1_salt
 from agent.sync.preview import Preview
 from agent.version import version
 from agent.wiring_images import ImageParts, Surroundings
+from agent.wiring_writes import WriteParts, WriteSurroundings
 
 SOURCE = "default"
 """The name of the source that the flags describe; several named ones can stand beside it."""
@@ -99,7 +101,9 @@ class Agent:
         changes = Changes()
         self._board = Board(_repository(settings), changes.touch)
         self._board.publish(
-            automation=features.automation(read_only=settings.git.readonly),
+            automation=features.automation(
+                read_only=settings.git.readonly or not settings.git.url, scans=not settings.registry.disabled
+            ),
             scanning=features.scanning(enabled=not settings.registry.disabled),
         )
         client = ApiClient(self._connection, stop)
@@ -108,9 +112,11 @@ class Agent:
         self._reads = Reads(self._board, self._watcher, changes)
         self._git, self._cluster, self._engine = self._lanes(settings, client)
         self._images = self._images_of(settings, client)
-        jobs = Jobs(self._git.request, observer=self._metrics)
+        writes = self._writes_of(settings)
+        self._git.write_with(writes.lane)
+        jobs = Jobs(self._git.request, observer=self._metrics, start_change=self._git.change, recall=writes.recall)
         self._key = DeployKey(settings.git.ssh_key_path)
-        service = Service(self._reads, jobs, self._handlers(settings, client), version())
+        service = Service(self._reads, jobs, self._handlers(settings, client, jobs), version())
         self._self_check: SelfCheck | None = None
         self._guard = self._guard_of(settings, client) if settings.api.auth == "token" else None
         admit = self._guard.admit if self._guard else admit_everybody
@@ -156,6 +162,16 @@ class Agent:
         cluster.feed(git.inbox.put)
         return git, cluster, engine
 
+    def _writes_of(self, settings: Settings) -> WriteParts:
+        library = self._images.library if self._images else None
+        around = WriteSurroundings(
+            self._mirror, self._git.fetch_head, self._watcher.snapshot, library, self._git.inbox.wake, self._stop
+        )
+        writes = WriteParts(settings, default_namespace(settings.cluster), around)
+        if self._images is not None:
+            self._images.on_news(writes.lane.images_changed)
+        return writes
+
     def _images_of(self, settings: Settings, client: ApiClient) -> ImageParts | None:
         if settings.registry.disabled:
             return None
@@ -163,11 +179,12 @@ class Agent:
         around = Surroundings(client, self._board, self._watcher, self._metrics, folder, self._stop)
         return ImageParts(settings.registry, around)
 
-    def _handlers(self, settings: Settings, client: ApiClient) -> Handlers:
+    def _handlers(self, settings: Settings, client: ApiClient, jobs: Jobs) -> Handlers:
         exporter = Exporter(client, Scope(excluded=settings.cluster.excluded_resources).lists, self._log)
         history = History(self._mirror.repository)
         revisions = Revisions(self._reads, history)
         library = self._images.library if self._images else None
+        changes = ChangeMethods(self._reads, jobs)
         images = Images(self._reads, library, lambda: self._reads.status().automation)
 
         def load(revision: str) -> Loaded:
@@ -184,6 +201,8 @@ class Agent:
             get_public_key=PublicKeys(self._key.public, self._reads),
             list_images=images.list_images,
             explain=images.explain,
+            release=changes.release,
+            update_policies=changes.update_policies,
         )
 
     def _beside(self, settings: Settings) -> Beside:

@@ -66,7 +66,8 @@ class ImageParts:
         limits = Limits(settings.rps, settings.burst, around.stop)
         self._transport = Transport(limits, frozenset(settings.insecure_hosts), self._observe)
         self._cache = self._cache_of(settings, around.folder)
-        store = ImageStore(self._cache, time.time)
+        self._news: Callable[[], None] = lambda: None
+        store = ImageStore(self._cache, time.time, self._changed)
         self._ecr = Ecr(EcrSettings(settings.ecr_regions, settings.ecr_include_ids, settings.ecr_exclude_ids))
         if "ecr" in settings.require:
             self._ecr.check()
@@ -82,6 +83,13 @@ class ImageParts:
         )
         self.scanner = Scanner(parts, _Wanted(around, selection))
         self.library = Library(store, self.scanner, limits, selection, settings.use_labels)
+
+    def _changed(self) -> None:
+        self._news()
+
+    def on_news(self, told: Callable[[], None]) -> None:
+        """Who is to be told whenever a scan has brought something."""
+        self._news = told
 
     def close(self) -> None:
         """Let go of connections and files; the scanner has ended."""

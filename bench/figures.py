@@ -123,6 +123,11 @@ The control plane is the one of the end-to-end tests: real etcd, API server, con
 simulated. The agent is the real `flux-agent` with the ServiceAccount and the rights of `deploy/`, garbage collection
 on; commands travel through the API server as `kubectl flux` sends them. Each measurement has a control plane of its
 own, warmed up alike. Where several values stand in brackets, the one before them is their median.
+
+While syncs are measured, registries are not scanned (`--registry-disable-scanning`): their images are made up, and
+what scanning costs is measured apart, on a registry that answers. What is about the plugin and other callers is
+measured on an agent with the default `--auth=token`, called with the ServiceAccounts of `deploy/`; a person has no
+rights but those of the Role `flux-operator`. What is about syncs is measured with `--auth=none`.
 """
 
 _NOTES = """\
@@ -133,6 +138,20 @@ _NOTES = """\
 - The manifests hold what the API server stores differently from how it was written (`1000m`, `1024Mi`, empty values and
   maps, `stringData`), so an unchanged sync proves something.
 - Requests are counted in the API server's audit log. Memory is the agent's `VmHWM`, the most it ever had resident.
+- **Calls during a first sync** go straight to the agent's port, so that the API server's own load is not measured with
+  them. A call that had to wait for the one before it on its connection counts from the moment when it was due. The
+  agent's histogram knows bounds of 100 and 250 ms only; what the callers waited holds the way there and back as well,
+  on a machine that is busy with the sync.
+- **Watchers** are in a process of their own, and call the agent's ports: of five, three have a long poll of
+  GetRevision, one a stream of WaitForRevision over Connect, one the same over native gRPC. The agent lets 16 wait on
+  each of its two ports; the others are refused with RESOURCE_EXHAUSTED, and as the plugin does they ask without
+  waiting a second later, and try to wait again. A probe is one GET over a new connection, as the kubelet's is.
+- **Registries** are the embedded one of `make demo`, in a process of its own, over HTTP on loopback. Its requests are
+  counted there. *The scanner* is the agent's own with its cache and rate limits, in the process of the benchmark, with
+  a clock that is turned on; *flux-agent* is the real program on the embedded cluster. A registry that is farther away
+  takes longer, up to the rate limit.
+- **The steady state** lasts as long as it takes until every repository's tags are due to be listed again, so each is
+  listed once in it. CPU is that of the whole agent, which also watches the workloads.
 """
 
 _PEERS = """\

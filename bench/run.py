@@ -1,8 +1,9 @@
 """Figures of kubectl-flux on a real control plane: prints each with its command, and may write `docs/benchmarks.md`.
 
-    bench/run.py [--apps N] [--configmaps N] [--rounds N] [--only NAME] [--write PATH] [--json PATH]
+    bench/run.py [--apps N] [--rounds N] [--only NAME] [--write PATH] [--json PATH] [more sizes: --help]
 
-A full run takes some minutes. `--only` measures one thing and what that stands on; `--json` writes every raw value.
+A full run takes about half an hour. `--only` measures one thing and what that stands on; `--json` writes every raw
+value. What is about registries needs no control plane.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import dataclasses
 import json
 import os
 import platform
+import shutil
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,21 +21,32 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import first_sync
+import front
+import images
 import memory
 import one_change
 import plugin
+import scan
 import stopwatch
 import unchanged
 from figures import Circumstances, Cost, Row, page, profile
 from repository import Content, apps
 from stage import Asked, Stage, kubernetes_version, missing
 
-APPS = 1000
-CONFIG_MAPS = 10_000
-ROUNDS = 2
+SIZES = {
+    "apps": (1000, "apps to sync, and repositories to scan"),
+    "configmaps": (10_000, "ConfigMaps to sync"),
+    "rounds": (2, "raw limit and agent in turns"),
+    "watchers": (200, "callers that wait, beside probes"),
+    "scanned-tags": (200, "tags of each repository whose first scan is counted"),
+    "tags": (10_000, "tags of the one repository with very many"),
+    "steady": (300, "seconds of scanning with nothing new; every repository is listed once in 300"),
+}
 BUSY = 0.5  # load average per core from which figures are not to be trusted
-NAMES = ("first", "unchanged", "change", "memory", "restart", "plugin", "configmaps", "profile")
-ON_APPS = frozenset(NAMES) - {"configmaps", "profile"}
+IN_ROUNDS = ("first", "unchanged", "change", "memory", "restart")
+IN_FRONT = ("plugin", "calls", "probes")
+EMBEDDED = ("scan", "images", "tags")
+NAMES = (*IN_ROUNDS, *IN_FRONT, *EMBEDDED, "configmaps", "profile")
 
 
 @dataclass(slots=True)
@@ -47,6 +60,11 @@ class Samples:
     memories: list[Mapping[str, float]] = field(default_factory=list)
     restart: list[Asked] = field(default_factory=list)
     plugin: plugin.Plugin | None = None
+    calls: front.Calls | None = None
+    probes: front.Probes | None = None
+    scan: scan.Scans | None = None
+    images: images.Many | None = None
+    tags: images.Deep | None = None
     configmaps: memory.Large | None = None
     profile: list[Cost] = field(default_factory=list)
 
@@ -54,12 +72,16 @@ class Samples:
 def measure(options: argparse.Namespace, names: frozenset[str]) -> Samples:
     """Measures what is named: raw limit and agent in turns, then what needs stages of its own."""
     samples, content = Samples(), apps(options.apps)
-    if names & ON_APPS:
+    if names.intersection(IN_ROUNDS):
         for number in range(1, options.rounds + 1):
             print(f"round {number} of {options.rounds}: the raw limit, then the agent", flush=True)
             if names & {"first", "unchanged"}:
                 samples.raw.append(first_sync.raw(content))
-            _round(samples, content, names, last=number == options.rounds)
+            _round(samples, content, names)
+    if names.intersection(IN_FRONT):
+        print("the agent under its callers, and the plugin", flush=True)
+        _front(samples, content, names, options.watchers)
+    _embedded(samples, names, options)
     if "configmaps" in names:
         print(f"{options.configmaps:,} ConfigMaps", flush=True)
         samples.configmaps = memory.measure_large(options.configmaps)
@@ -69,7 +91,7 @@ def measure(options: argparse.Namespace, names: frozenset[str]) -> Samples:
     return samples
 
 
-def _round(samples: Samples, content: Content, names: frozenset[str], *, last: bool) -> None:
+def _round(samples: Samples, content: Content, names: frozenset[str]) -> None:
     """Everything that goes on from a first sync, on one stage; memory before the restart that empties it."""
     with Stage() as stage:
         stage.start_agent()
@@ -81,12 +103,42 @@ def _round(samples: Samples, content: Content, names: frozenset[str], *, last: b
             samples.change += one_change.measure(stage, content)
         if "restart" in names:
             samples.restart.append(unchanged.measure_restart(stage))
-        if "plugin" in names and last:
-            samples.plugin = plugin.measure(stage)
+
+
+def _front(samples: Samples, content: Content, names: frozenset[str], watchers: int) -> None:
+    """What callers see of an agent with its default `--auth=token`."""
+    with Stage(auth="token") as stage:
+        stage.start_agent()
+        revision = stage.remote.push(content.files)
+        if "calls" in names:
+            samples.calls = front.measure_calls(stage)
+        else:
+            stage.ask_for_sync()
+        if "probes" in names:
+            samples.probes = front.measure_probes(stage, watchers)
+        if "plugin" in names:
+            samples.plugin = plugin.measure(stage, content, revision)
+
+
+def _embedded(samples: Samples, names: frozenset[str], options: argparse.Namespace) -> None:
+    """What is about registries, on embedded ones."""
+    if "scan" in names:
+        print(f"scans of {scan.REPOSITORIES} repositories", flush=True)
+        samples.scan = scan.measure(options.scanned_tags)
+    if "images" in names:
+        print(f"{options.apps:,} repositories", flush=True)
+        samples.images = images.measure_many(options.apps, options.steady)
+    if "tags" in names:
+        print(f"a repository with {options.tags:,} tags", flush=True)
+        samples.tags = images.measure_deep(options.tags)
 
 
 def rows(samples: Samples, content: Content, names: frozenset[str]) -> list[Row]:
     """The table's rows, in order."""
+    return [*_sync_rows(samples, content, names), *_front_rows(samples, content), *_image_rows(samples)]
+
+
+def _sync_rows(samples: Samples, content: Content, names: frozenset[str]) -> list[Row]:
     found: list[Row] = []
     if "first" in names:
         found.append(first_sync.row(content, samples.raw, samples.first))
@@ -100,8 +152,28 @@ def rows(samples: Samples, content: Content, names: frozenset[str]) -> list[Row]
         found.append(memory.row(content, samples.memories))
     if samples.configmaps:
         found += memory.large_rows(samples.configmaps)
+    return found
+
+
+def _front_rows(samples: Samples, content: Content) -> list[Row]:
+    found: list[Row] = []
     if samples.plugin:
         found += plugin.rows(samples.plugin)
+    if samples.calls:
+        found.append(front.calls_row(content.counts["deployments"], samples.calls))
+    if samples.probes:
+        found.append(front.probes_row(samples.probes))
+    return found
+
+
+def _image_rows(samples: Samples) -> list[Row]:
+    found: list[Row] = []
+    if samples.scan:
+        found += scan.rows(samples.scan)
+    if samples.images:
+        found += images.many_rows(samples.images)
+    if samples.tags:
+        found += images.deep_rows(samples.tags)
     return found
 
 
@@ -119,8 +191,8 @@ def circumstances(options: argparse.Namespace) -> Circumstances:
 
 def _sizes(options: argparse.Namespace) -> list[str]:
     """The flags that shaped the run; where it was written to is nobody's business."""
-    usual = {"apps": APPS, "configmaps": CONFIG_MAPS, "rounds": ROUNDS}
-    sizes = [f"--{name}={getattr(options, name)}" for name, value in usual.items() if getattr(options, name) != value]
+    given = {name: getattr(options, name.replace("-", "_")) for name in SIZES}
+    sizes = [f"--{name}={given[name]}" for name, (usual, _) in SIZES.items() if given[name] != usual]
     return [*sizes, *(f"--only={name}" for name in options.only or ())]
 
 
@@ -129,23 +201,29 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="bench/run.py", description="Figures of kubectl-flux on a real control plane."
     )
-    parser.add_argument("--apps", type=int, default=APPS, metavar="N", help=f"apps to sync ({APPS:,})")
-    parser.add_argument("--configmaps", type=int, default=CONFIG_MAPS, metavar="N", help=f"({CONFIG_MAPS:,})")
-    parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, metavar="N", help=f"raw limit and agent in turns ({ROUNDS})"
-    )
+    for name, (usual, meaning) in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, default=usual, metavar="N", help=f"{meaning} ({usual:,})")
     parser.add_argument("--only", choices=NAMES, action="append", help="measure only this; may be repeated")
     parser.add_argument("--write", type=Path, metavar="PATH", help="write the page, such as docs/benchmarks.md")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every value")
     return parser.parse_args(arguments)
 
 
+def _lacking(names: frozenset[str]) -> str:
+    """What this machine lacks to measure these, as a sentence; empty where it lacks nothing."""
+    if names - set(EMBEDDED):
+        lacking = missing()
+        return f"a real control plane needs {', '.join(lacking)}" if lacking else ""
+    lacking = [program for program in ("git", "kubectl") if not shutil.which(program)]
+    return f"{' and '.join(lacking)} cannot be found" if lacking else ""
+
+
 def main(arguments: Sequence[str]) -> int:
     """Measures, prints and writes; a missed target is told, and is no failure."""
     options = parse(arguments)
     names = frozenset(options.only or NAMES)
-    if lacking := missing():
-        print(f"a real control plane needs {', '.join(lacking)}", file=sys.stderr)
+    if lacking := _lacking(names):
+        print(lacking, file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended and removed
     where = circumstances(options)

@@ -160,6 +160,14 @@ class FluxClient:
         request = self._pb.SyncRequest(allow_deletions=allow_deletions)
         return self._change("Sync", request, self._pb.SyncResponse).job_id
 
+    def release(self, request: pb.ReleaseRequest) -> str:
+        """Ask for images to be changed in git; returns the id of its job."""
+        return self._change("Release", request, self._pb.ReleaseResponse).job_id
+
+    def update_policies(self, request: pb.UpdatePoliciesRequest) -> str:
+        """Ask for policies to be changed in git; returns the id of its job."""
+        return self._change("UpdatePolicies", request, self._pb.UpdatePoliciesResponse).job_id
+
     def job(self, job_id: str, after_version: int = 0, wait: float = 0.0) -> pb.Job:
         """How a job stands, once it has moved past this version or after `wait` seconds.
 

@@ -45,6 +45,16 @@ class Revisions(Protocol):
         """How far a commit has come, once it has come further or after `wait` seconds."""
 
 
+class Tells(Protocol):
+    """Who shows what happens."""
+
+    def show(self, story: Iterable[Entry]) -> None:
+        """Tell what of these lines has not been told yet."""
+
+    def clear(self) -> None:
+        """Take away what stands on the terminal only until it changes."""
+
+
 class Follower:
     """One wait.
 
@@ -53,9 +63,11 @@ class Follower:
         ref: The commit; empty for the newest the agent has seen.
         goal: How far it should come.
         teller: Shows what happens.
+        announced: Whether it has been told already what is waited for.
     """
 
-    def __init__(self, client: Revisions, ref: str, goal: Goal, teller: Teller) -> None:
+    def __init__(self, client: Revisions, ref: str, goal: Goal, teller: Tells, *, announced: bool = False) -> None:
+        self._announced = announced
         self._client = client
         self._ref = ref
         self._goal = goal
@@ -88,7 +100,7 @@ class Follower:
         if not repository.url:
             raise PluginError(repository.error or "no git repository is configured")
         for progress in answers(self._ask, self._client.deadline, known=True):
-            if self.last is None:
+            if self.last is None and not self._announced:
                 tell(f"Waiting for {short(progress)} of {repository.branch} to be {self._goal} ...")
             self.last = progress
             self._ref = progress.revision or self._ref  # what a name means may change meanwhile

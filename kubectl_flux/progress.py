@@ -31,13 +31,17 @@ class Goal(NamedTuple):
     Attributes:
         synced: Whether it is enough that everything was applied without a failure.
         namespace: Where failures and workloads count; empty for everywhere.
+        workloads: The only workloads that count; none for all.
     """
 
     synced: bool = False
     namespace: str = ""
+    workloads: frozenset[str] = frozenset()
 
     def counts(self, identity: str) -> bool:
         """Whether an object counts; a file counts wherever its objects belong."""
+        if self.workloads and identity:
+            return identity in self.workloads
         return not (self.namespace and identity) or identity.partition(":")[0] == self.namespace
 
     def __str__(self) -> str:

@@ -61,7 +61,12 @@ Ask = Callable[[int, float], Answer]
 
 
 def answers(
-    ask: Ask[Answer], deadline: Deadline, *, known: bool = False, sleep: Sleep = time.sleep
+    ask: Ask[Answer],
+    deadline: Deadline,
+    *,
+    known: bool = False,
+    passing: type[PluginError] = UnreachableError,
+    sleep: Sleep = time.sleep,
 ) -> Iterator[Answer]:
     """Ask again and again; yields every answer, also those without a change.
 
@@ -69,17 +74,19 @@ def answers(
         ask: Asks once.
         deadline: Until when.
         known: Whether the agent has answered already. One that never has is not waited for.
+        passing: Another error that may pass by itself, after which it is asked again.
         sleep: Waits so many seconds.
 
     Raises:
         TimedOutError: The time is over.
         UnreachableError: The agent cannot be reached, or went away and did not come back in time.
     """
-    version, away = 0, None
+    version = 0
+    away: PluginError | None = None
     while True:
         try:
             answer = ask(version, min(LONGEST_WAIT, deadline.left()))
-        except UnreachableError as error:
+        except (UnreachableError, passing) as error:
             if not known:
                 raise
             version, away = 0, error  # the next to answer may be another run, which counts anew
@@ -137,8 +144,17 @@ class Jobs(Protocol):
         """The job, once it has moved past this version or after `wait` seconds."""
 
 
-def states_of(jobs: Jobs, job_id: str, deadline: Deadline, sleep: Sleep = time.sleep) -> Iterator[pb.Job]:
+def states_of(
+    jobs: Jobs, job_id: str, deadline: Deadline, *, recalled: bool = False, sleep: Sleep = time.sleep
+) -> Iterator[pb.Job]:
     """Every new state of a job until it has ended; the last one is its end.
+
+    Args:
+        jobs: Is asked.
+        job_id: The job.
+        deadline: Until when.
+        recalled: Whether an agent that was restarted meanwhile finds the job again in git, once it has read that.
+        sleep: Waits so many seconds.
 
     Raises:
         TimedOutError: The time was over first; the job goes on in the agent.
@@ -146,9 +162,14 @@ def states_of(jobs: Jobs, job_id: str, deadline: Deadline, sleep: Sleep = time.s
         UnreachableError: The agent went away and did not come back in time.
     """
     version = 0
+    passing = NotFoundError if recalled else UnreachableError
+
+    def ask(seen: int, wait: float) -> pb.Job:
+        return jobs.job(job_id, seen, wait)
+
     try:
-        for job in answers(lambda seen, wait: jobs.job(job_id, seen, wait), deadline, known=True, sleep=sleep):
-            if job.version > version:
+        for job in answers(ask, deadline, known=True, passing=passing, sleep=sleep):
+            if job.version != version or has_ended(job):
                 version = job.version
                 yield job
             if has_ended(job):

@@ -8,8 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from agent.api.progress import Progress, Stage
 from agent.api.views import Row
 from agent.api.visibility import Details
+from agent.model.access import Visible
+from agent.model.ids import WorkloadId
 from agent.model.resources import Failure
 from agent.model.status import (
+    ChangeProgress,
     Feature,
     Job,
     JobState,
@@ -19,6 +22,7 @@ from agent.model.status import (
     SyncProgress,
     SyncReport,
 )
+from agent.model.updates import Outcome
 from agent.model.workloads import Rollout, WorkloadSnapshot
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
@@ -161,8 +165,8 @@ def revision(ref: str, version: int, value: Progress) -> pb.RevisionProgress:
     )
 
 
-def job(value: Job, shown: Details) -> pb.Job:
-    """How a job stands; of its sync what is `shown`."""
+def job(value: Job, shown: Details, visible: Visible) -> pb.Job:
+    """How a job stands; of its sync what is `shown`, of its workloads those that are visible."""
     return pb.Job(
         id=value.id,
         version=value.version,
@@ -171,6 +175,31 @@ def job(value: Job, shown: Details) -> pb.Job:
         error=value.error,
         hint=value.hint,
         sync=sync_job(value.sync, shown) if value.sync else None,
+        change=change_job(value.change, visible) if value.change else None,
+    )
+
+
+def change_job(value: ChangeProgress, visible: Visible) -> pb.ChangeJob:
+    """What a change of git has come to; of the workloads those that are visible."""
+    return pb.ChangeJob(
+        outcomes=[outcome(id_, each) for id_, each in value.outcomes.items() if visible.shows(id_.namespace)],
+        commit=value.commit,
+        dry_run=value.dry_run,
+        notices=value.notices,
+    )
+
+
+def outcome(id_: WorkloadId, value: Outcome) -> pb.WorkloadOutcome:
+    """What became of one workload."""
+    return pb.WorkloadOutcome(
+        workload=str(id_),
+        status=value.status,
+        reason=value.reason,
+        containers=[
+            pb.ContainerChange(container=each.container, current=str(each.current), target=str(each.target))
+            for each in value.changes
+        ],
+        details=value.detail,
     )
 
 

@@ -15,7 +15,8 @@ from typing import Protocol
 
 from agent.api.errors import BusyError, NotFoundError
 from agent.model.jobs import SyncTicket
-from agent.model.status import Job, JobState, SyncProgress
+from agent.model.status import ChangeProgress, Job, JobState, SyncProgress
+from agent.releases.perform import Asked, ChangeTicket, Done
 
 _SLICE = 0.5
 """Seconds between two looks at whether waiting still makes sense."""
@@ -41,6 +42,8 @@ class Jobs:
         start_sync: Takes a sync to be done and returns at once; may raise a FluxError to refuse it.
         clock: The time in Unix seconds.
         limit: How many jobs are remembered.
+        start_change: Takes a change of git to be done and returns at once.
+        recall: Finds a job again that is not remembered any more, by what it left in git.
         observer: Is told of durations and of the queue's length; may be left out.
     """
 
@@ -50,8 +53,13 @@ class Jobs:
         clock: Callable[[], float] = time.time,
         limit: int = 200,
         observer: JobObserver | None = None,
+        *,
+        start_change: Callable[[ChangeTicket], None] = lambda _: None,
+        recall: Callable[[str], Job | None] = lambda _: None,
     ) -> None:
         self._start_sync = start_sync
+        self._start_change = start_change
+        self._recall = recall
         self._clock = clock
         self._limit = limit
         self._observer = observer
@@ -67,23 +75,42 @@ class Jobs:
             FluxError: The sync was refused.
         """
         job = Job(id=str(uuid.uuid4()), created_at=self._clock(), sync=SyncProgress())
+        self._submit(job, lambda: self._start_sync(_Ticket(self, job.id, allow_deletions)))
+        return job
+
+    def submit_change(self, asked: Asked) -> Job:
+        """Ask for a change of git, whose job id is that of `asked`.
+
+        Raises:
+            BusyError: As many jobs as can be remembered have not ended yet.
+        """
+        job = Job(id=asked.job_id, created_at=self._clock(), change=ChangeProgress(dry_run=asked.dry_run))
+        self._submit(job, lambda: self._start_change(_ChangeTicket(self, asked)))
+        return job
+
+    def _submit(self, job: Job, start: Callable[[], None]) -> None:
         with self._changed:
             self._make_room()
             self._jobs[job.id] = job
             self._tell_length()
         try:
-            self._start_sync(_Ticket(self, job.id, allow_deletions))
+            start()
         except BaseException:
             self._forget(job.id)
             raise
-        return job
 
     def get(self, job_id: str) -> Job:
-        """The job as it stands.
+        """The job as it stands; one that was done before the agent started as its commit tells it.
 
         Raises:
             NotFoundError: No such job is remembered.
         """
+        with self._changed:
+            if job_id in self._jobs:
+                return self._jobs[job_id]
+        recalled = self._recall(job_id)
+        if recalled is not None:
+            return recalled
         with self._changed:
             return self._get(job_id)
 
@@ -109,16 +136,24 @@ class Jobs:
                 self._changed.wait(min(left, _SLICE))
 
     def update(
-        self, job_id: str, state: JobState, progress: SyncProgress | None, error: str = "", hint: str = ""
+        self,
+        job_id: str,
+        state: JobState,
+        progress: SyncProgress | ChangeProgress | None,
+        error: str = "",
+        hint: str = "",
     ) -> None:
         """Record a change; one that comes after the job's end is dropped."""
         with self._changed:
             job = self._jobs.get(job_id)
             if job is None or job.state.ended:
                 return
-            self._jobs[job_id] = replace(
-                job, version=job.version + 1, state=state, sync=progress or job.sync, error=error, hint=hint
-            )
+            told = replace(job, version=job.version + 1, state=state, error=error, hint=hint)
+            if isinstance(progress, ChangeProgress):
+                told = replace(told, change=progress)
+            elif progress is not None:
+                told = replace(told, sync=progress)
+            self._jobs[job_id] = told
             self._observe(job, state)
             self._changed.notify_all()
 
@@ -180,3 +215,21 @@ class _Ticket:
 
     def failed(self, progress: SyncProgress | None, error: str, hint: str) -> None:
         self.jobs.update(self.job_id, JobState.FAILED, progress, error, hint)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangeTicket:
+    """The ChangeTicket of one job."""
+
+    jobs: Jobs
+    asked: Asked
+
+    def running(self) -> None:
+        self.jobs.update(self.asked.job_id, JobState.RUNNING, None)
+
+    def succeeded(self, done: Done) -> None:
+        progress = ChangeProgress(done.outcomes, done.commit, self.asked.dry_run, done.notices)
+        self.jobs.update(self.asked.job_id, JobState.SUCCEEDED, progress)
+
+    def failed(self, error: str, hint: str) -> None:
+        self.jobs.update(self.asked.job_id, JobState.FAILED, None, error, hint)

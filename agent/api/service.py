@@ -61,6 +61,8 @@ class Handlers:
     get_public_key: Callable[[pb.GetPublicKeyRequest, Call], pb.GetPublicKeyResponse]
     list_images: Callable[[pb.ListImagesRequest, Call], pb.ListImagesResponse]
     explain: Callable[[pb.ExplainRequest, Call], pb.ExplainResponse]
+    release: Callable[[pb.ReleaseRequest, Call], pb.ReleaseResponse]
+    update_policies: Callable[[pb.UpdatePoliciesRequest, Call], pb.UpdatePoliciesResponse]
 
 
 class Service:
@@ -83,6 +85,8 @@ class Service:
         self.get_public_key = handlers.get_public_key
         self.list_images = handlers.list_images
         self.explain = handlers.explain
+        self.release = handlers.release
+        self.update_policies = handlers.update_policies
         self._version = version
 
     def version(self, _request: pb.VersionRequest, _call: Call) -> pb.VersionResponse:
@@ -188,7 +192,8 @@ class Service:
         return visibility.details(report, visible, known, notices)
 
     def _shown(self, job: Job, call: Call) -> pb.Job:
-        return convert.job(job, self._details(call, job.sync.report if job.sync else None))
+        details = self._details(call, job.sync.report if job.sync else None)
+        return convert.job(job, details, self._visible(call, LIST_WORKLOADS))
 
 
 def _log_change(method: str, call: Call, job: Job, **more: str) -> None:

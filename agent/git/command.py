@@ -149,8 +149,13 @@ def _file_of(stdin: bytes) -> IO[bytes]:
     if not stdin:
         return open(os.devnull, "rb")  # noqa: PTH123 - os.devnull is a string
     file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller's stack closes it
-    file.write(stdin)
-    file.seek(0)
+    try:
+        file.write(stdin)
+        file.seek(0)
+    except OSError:
+        with suppress(OSError):  # what could not be written cannot be flushed either
+            file.close()
+        raise
     return file
 
 

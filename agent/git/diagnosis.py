@@ -7,6 +7,7 @@ and ssh to these words. The first row that matches counts: more telling ones sta
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import NamedTuple
 
 
@@ -67,10 +68,46 @@ _TABLE: tuple[tuple[re.Pattern[str], Diagnosis], ...] = tuple(
             r"certificate|\bssl\b.*\b(verif|problem|error)",
             Diagnosis("mount the authority's certificate and name it in GIT_SSL_CAINFO"),
         ),
-        (r"no space left on device|disk quota", Diagnosis("make room in --cache-dir")),
+        (r"no space left on device|disk quota|out of diskspace", Diagnosis("make room in --cache-dir")),
         (r"read-only file system", Diagnosis("mount a writable volume at --cache-dir")),
     )
 )
+
+_STATUS = re.compile(r"(?:^|; )! \[(?:remote )?rejected\] .*? \((.*?)\)(?:; |$)")
+"""How git reports what became of a ref that was pushed; the group is the reason."""
+_LOST_RACE = re.compile(
+    r"fetch first|non-fast-forward|stale info|needs force|remote ref (updated|changed)|failed to (update ref|lock)"
+    r"|lock (error|fail)|cannot lock ref|incorrect old value|reference already exists",
+    re.IGNORECASE,
+)
+_SERVER_TROUBLE = re.compile(r"unpacker error|internal (server )?error|out of memory|index-pack", re.IGNORECASE)
+_MAY_NOT_WRITE = re.compile(
+    r"ERROR: (?!.*not (be )?found)|FATAL: |\bDENIED\b|[Pp]ermission to \S+ denied|as read.only"
+    r"|[Rr]ead.only (key|access|repository|mirror|mode)"
+    r"|(not allowed|no permission|not authori[sz]ed) to (push|write)|error: 403\b|was archived"
+)
+
+
+class PushVerdict(Enum):
+    """What became of a push that failed."""
+
+    LOST_RACE = "somebody else moved the ref first"
+    REFUSED = "the server does not want it"
+    SERVER_TROUBLE = "the server could not store it"
+    OTHER = "the words tell nothing about the push itself; see diagnose"
+
+
+def diagnose_push(complaint: str) -> PushVerdict:
+    """What git and the server said of a push: first the status of the ref, then words of servers that sent none."""
+    if status := _STATUS.search(complaint):
+        for pattern, verdict in (
+            (_LOST_RACE, PushVerdict.LOST_RACE),
+            (_SERVER_TROUBLE, PushVerdict.SERVER_TROUBLE),
+        ):
+            if pattern.search(status[1]):
+                return verdict
+        return PushVerdict.REFUSED
+    return PushVerdict.REFUSED if _MAY_NOT_WRITE.search(complaint) else PushVerdict.OTHER
 
 
 def diagnose(complaint: str) -> Diagnosis:

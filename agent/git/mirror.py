@@ -1,9 +1,9 @@
-"""The mirror: a bare copy of the branch and the sync tag, kept equal to the git server's by one thread.
+"""The mirror: a bare copy of the branch, the sync tag and the notes, kept equal to the git server's by one thread.
 
-Each fetch first asks the server for its branches and tags, then takes what differs: an unchanged repository costs one
-question, and an empty repository or a missing branch is told from the answer, not from an error text. Nothing about
-the server is stored in the folder (URL and credentials come from the settings each time), so a changed URL or branch
-needs no care, and a folder that is lost or broken is made anew.
+Each fetch first asks the server for its refs, then takes what differs: an unchanged repository costs one question, and
+an empty repository or a missing branch is told from the answer, not from an error text. Nothing about the server is
+stored in the folder (URL and credentials come from the settings each time), so a changed URL or branch needs no care,
+and a folder that is lost or broken is made anew.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class Mirror(RevisionReader):
         self._settings = settings
         self._branch = _HEADS + settings.branch
         self._tag = f"refs/tags/{settings.sync_tag}" if settings.sync_tag else ""
+        self._notes = f"refs/notes/{settings.notes_ref}" if settings.notes_ref else ""
         self._owned = False
 
     def fetch(self) -> Revision:
@@ -82,13 +83,18 @@ class Mirror(RevisionReader):
         self._doubted.clear()
 
     def _advertised(self) -> dict[str, str]:
-        """The server's branches and tags by full name, with their ids."""
-        lines = self.repository.remote("ls-remote", "--quiet", "--heads", "--tags", "origin").splitlines()
+        """The server's branches by full name with their ids, and the tag and the notes where it has them.
+
+        Git asks for branches and tags alone or for all there is, so the notes cost a longer answer.
+        """
+        kinds = () if self._notes else ("--heads", "--tags")
+        names = [name for name in (f"{_HEADS}*", self._tag, self._notes) if name]
+        lines = self.repository.remote("ls-remote", "--quiet", *kinds, "origin", *names).splitlines()
         pairs = (line.decode(errors="replace").partition("\t") for line in lines)
         return {name: sha for sha, _, name in pairs}
 
     def _wanted(self, advertised: Mapping[str, str]) -> dict[str, str]:
-        """The refs to have, with the server's ids: the branch, and the tag where the server has it.
+        """The refs to have, with the server's ids: the branch, and the tag and the notes where the server has them.
 
         Raises:
             NotReadyError: The branch is not there.
@@ -102,13 +108,13 @@ class Mirror(RevisionReader):
             raise NotReadyError(
                 f"the repository {url} has no branch {branch}, only {named}", hint="name one of these with --git-branch"
             )
-        return {name: advertised[name] for name in (self._branch, self._tag) if name in advertised}
+        return {name: advertised[name] for name in (self._branch, self._tag, self._notes) if name in advertised}
 
     def _bring(self, wanted: Mapping[str, str]) -> None:
         """Fetch what differs; a mirror that cannot take it and is found broken is made anew once."""
         here = self.repository.refs()
         for name in here.keys() - wanted.keys():
-            # A tag deleted on the server, or the branch followed before: `a` would be in the way of `a/b`.
+            # A tag or notes deleted on the server, or the branch followed before: `a` would be in the way of `a/b`.
             self.repository.local("update-ref", "-d", name)
         changed = [name for name, sha in wanted.items() if here.get(name) != sha]
         if not changed and self.repository.has_commit(wanted[self._branch]):

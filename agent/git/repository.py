@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from agent.git.command import CommandError, run
@@ -31,8 +32,12 @@ class Repository:
         self.directory = directory.absolute()
         self.stop = stop
 
-    def local(self, *args: str, stdin: bytes = b"", timeout: float = 0.0) -> bytes:
+    def local(
+        self, *args: str, stdin: bytes = b"", timeout: float = 0.0, env: Mapping[str, str] | None = None
+    ) -> bytes:
         """Run a command that needs only this folder; `timeout` in seconds, --git-timeout unless given.
+
+        `env` are variables on top of those that every command here gets.
 
         Raises:
             CommandError: It failed.
@@ -43,7 +48,7 @@ class Repository:
             cwd=self.directory,
             timeout=timeout or self.settings.timeout,
             stop=self.stop,
-            env=repository_environment(str(self.directory), self.settings),
+            env={**repository_environment(str(self.directory), self.settings), **(env or {})},
             stdin=stdin,
         )
 

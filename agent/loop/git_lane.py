@@ -7,14 +7,16 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from agent.loop.change_lane import ChangeLane
 from agent.loop.inbox import Inbox
-from agent.loop.messages import Parts, Revision, Synced
+from agent.loop.messages import Change, Parts, Revision, Synced
 from agent.loop.ports import Repository, SyncMarker
 from agent.loop.reporter import log_event
 from agent.model.errors import FluxError, StoppedError
 from agent.model.events import CommitSummary, SyncEvent
 from agent.model.jobs import SyncTicket
 from agent.model.status import SyncProgress, SyncReport
+from agent.releases.perform import ChangeTicket
 
 _FIRST_BACKOFF = 2.0
 NOTIFY_PAUSE = 2.0
@@ -49,7 +51,7 @@ class GitLane:
     """Fetches on demand and by the clock, and moves the marker."""
 
     def __init__(self, parts: Parts, repository: Repository, marker: SyncMarker, poll_interval: float) -> None:
-        self.inbox: Inbox[SyncTicket | Synced] = Inbox()
+        self.inbox: Inbox[SyncTicket | Synced | Change] = Inbox()
         self._parts = parts
         self._repository = repository
         self._marker = marker
@@ -59,6 +61,7 @@ class GitLane:
         self._marked: str | None = None
         self._unreadable = False
         self._revisions: Inbox[Revision] | None = None
+        self._changes: ChangeLane | None = None
 
     def feed(self, revisions: Inbox[Revision]) -> None:
         """Where revisions go."""
@@ -68,6 +71,24 @@ class GitLane:
         """Fetch and sync now, and tell the ticket."""
         self.inbox.put(ticket)
 
+    def change(self, ticket: ChangeTicket) -> None:
+        """Change git as soon as what was asked for before is done, and tell the ticket."""
+        self.inbox.put(Change(ticket))
+
+    def write_with(self, changes: ChangeLane) -> None:
+        """Who changes git, on this lane's thread."""
+        self._changes = changes
+
+    def fetch_head(self) -> str:
+        """Fetch for whoever changes git on this lane, and tell the rest of the agent what was found.
+
+        Raises:
+            GitError: The repository cannot be fetched.
+        """
+        revision = self._repository.fetch().sha
+        self._seen(revision, ())
+        return revision
+
     def notify(self) -> None:
         """Somebody says that there is something new: fetch soon, and sync where there is. Calls may be many."""
         self._notified.set()
@@ -76,19 +97,37 @@ class GitLane:
     def run(self) -> None:
         """The lane's loop."""
         while not self._parts.stop.is_set():
-            items = self.inbox.take(self._times.next_fetch - time.monotonic())
+            now = time.monotonic()
+            due = self._changes.due(now) if self._changes is not None else self._times.next_fetch
+            items = self.inbox.take(min(self._times.next_fetch, due) - now)
             for item in items:
                 if isinstance(item, Synced):
                     self._finish(item)
             if self._notified.is_set():
                 self._notified.clear()
                 self._times = self._times.hurried()
-            tickets = tuple(item for item in items if not isinstance(item, Synced))
+            tickets = tuple(item for item in items if not isinstance(item, Synced | Change))
             if not self._parts.stop.is_set() and (tickets or time.monotonic() >= self._times.next_fetch):
                 self._fetch(tickets)
+            if self._changes is not None:
+                self._write(self._changes, [item.ticket for item in items if isinstance(item, Change)])
+
+    def _write(self, changes: ChangeLane, tickets: Iterable[ChangeTicket]) -> None:
+        """Perform the changes that were asked for, then those that automation wants."""
+        for ticket in tickets:
+            if self._parts.stop.is_set():
+                return
+            self._arrived(changes.perform(ticket))
+        if not self._parts.stop.is_set():
+            self._arrived(changes.automate(self._parts.board.status()))
+
+    def _arrived(self, commit: str) -> None:
+        """A commit of ours is on the branch: let the cluster lane apply it at once."""
+        if commit:
+            self._seen(commit, ())
 
     def _fetch(self, tickets: tuple[SyncTicket, ...]) -> None:
-        board, now = self._parts.board, time.monotonic
+        now = time.monotonic
         try:
             revision = self._repository.fetch().sha
         except StoppedError:
@@ -99,6 +138,11 @@ class GitLane:
             return
         self._times = self._times.after_success(now(), self._interval)
         self._read_marker()
+        self._seen(revision, tickets)
+
+    def _seen(self, revision: str, tickets: tuple[SyncTicket, ...]) -> None:
+        """The repository is at this revision: tell everybody, and have it synced where it is new or was asked for."""
+        board = self._parts.board
         board.publish_repository(ready=True, error="")
         self._parts.gauges.set_git_ready(ready=True)
         known = board.status().revision_seen

@@ -9,6 +9,7 @@ from agent.board import Board
 from agent.loop.ports import Gauges, Log
 from agent.model.jobs import SyncTicket
 from agent.model.status import SyncReport
+from agent.releases.perform import ChangeTicket
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,13 @@ class Synced:
     report: SyncReport
     hold: str
     tickets: tuple[SyncTicket, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """API to git lane: change git."""
+
+    ticket: ChangeTicket
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from agent.model.ids import WorkloadId
 from agent.model.resources import Failure
+from agent.model.updates import Outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,16 @@ class SyncProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeProgress:
+    """What a requested change of git has come to: `commit` is empty where nothing was written, or not yet."""
+
+    outcomes: Outcomes = field(default_factory=dict, hash=False)
+    commit: str = ""
+    dry_run: bool = False
+    notices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A long operation; `version` counts its changes from 1, `created_at` is in Unix seconds."""
 
@@ -128,3 +139,4 @@ class Job:
     error: str = ""
     hint: str = ""
     sync: SyncProgress | None = None
+    change: ChangeProgress | None = None

@@ -84,6 +84,10 @@ class Library:
         if patience > 0:
             self._scanner.wait({wish.image.canonical_name for wish in wanted}, patience, over)
 
+    def wait(self, image: Reference, patience: float, over: Callable[[], bool]) -> None:
+        """Wait until nothing of an image's repository is asked for or under way any more."""
+        self._scanner.wait([image.canonical_name], patience, over)
+
     def rescan(self, name: str) -> None:
         """List the tags of an image's repository again, where it is in use; what is no image's name is ignored."""
         with contextlib.suppress(UsageError):

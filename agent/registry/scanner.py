@@ -137,7 +137,7 @@ class Scanner:
         """Wait until nothing of these repositories is asked for or under way any more."""
         end, wanted = time.monotonic() + patience, set(names)
         with self._condition:
-            while wanted & (self._asked.keys() | self._busy.keys()):
+            while wanted & (self._asked.keys() | self._busy.keys() | self._again):
                 left = end - time.monotonic()
                 if left <= 0 or over() or self._parts.stop.is_set():
                     return

@@ -1,4 +1,4 @@
-"""The mirror and the sync tag over ssh and https, against real servers."""
+"""The mirror, the sync tag, commits and notes over ssh and https, against real servers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 from git_servers import HttpsServer, Listener, SshServer, missing, run, seed, trusted_certificate
 
 from agent.git.mirror import Mirror
+from agent.git.notes import Notes
+from agent.git.push import PushRefusedError
 from agent.git.state import TagMarker
+from agent.git.writer import Writer
 from agent.model.errors import GitError, StoppedError
 from agent.settings import GitSettings
 
@@ -256,3 +259,61 @@ def test_a_server_in_trouble_may_come_back(https, repositories, new_mirror):
     assert caught.value.temporary
     https.failing = 0
     assert mirror.fetch().sha == sha
+
+
+def pushed(mirror):
+    """Change a file, push that with a note; the commit's id."""
+    settings = mirror.repository.settings
+    writer, notes = Writer(mirror, settings), Notes(mirror, settings)
+    sha = writer.commit(mirror.fetch().sha, {"a.yaml": b"a: 2\n"}, "change")
+    writer.push(sha)
+    notes.write(sha, "why")
+    assert notes.push() is None
+    return sha
+
+
+@pytest.mark.usefixtures("known_hosts")
+def test_ssh_takes_a_commit_and_its_note(sshd, repositories, key, new_mirror):
+    seed(repositories)
+    sha = pushed(new_mirror(sshd.url(), key)[0])
+    assert run("git", "show", "master:a.yaml", cwd=repositories / "cluster.git") == "a: 2"
+    assert run("git", "notes", "--ref", "flux", "show", sha, cwd=repositories / "cluster.git") == "why"
+
+
+def test_https_takes_a_commit_and_its_note(https, repositories, new_mirror):
+    seed(repositories)
+    sha = pushed(new_mirror(https.url(WRITER))[0])
+    assert run("git", "rev-parse", "master", cwd=repositories / "cluster.git") == sha
+    assert run("git", "notes", "--ref", "flux", "show", sha, cwd=repositories / "cluster.git") == "why"
+
+
+@pytest.mark.usefixtures("known_hosts")
+def test_a_read_only_key_is_refused_a_commit_for_good(sshd, repositories, new_mirror):
+    seed(repositories)
+    key = sshd.new_key("reader")
+    sshd.authorize(key, read_only=True)
+    mirror, _ = new_mirror(sshd.url(), key)
+    with pytest.raises(PushRefusedError, match=r"refused the push to master: .*marked as read only") as caught:
+        pushed(mirror)
+    assert not caught.value.temporary
+
+
+def test_a_token_that_may_only_read_is_refused_a_commit_for_good(https, repositories, new_mirror):
+    seed(repositories)
+    with pytest.raises(PushRefusedError, match=r"refused the push to master: .*403") as caught:
+        pushed(new_mirror(https.url("reader:only"))[0])
+    assert "reader" not in str(caught.value)
+
+
+def test_a_server_in_trouble_refuses_no_commit(https, repositories, new_mirror):
+    mirror, _ = new_mirror(https.url(WRITER))
+    writer = Writer(mirror, mirror.repository.settings)
+    seed(repositories)
+    sha = writer.commit(mirror.fetch().sha, {"a.yaml": b"a: 2\n"}, "change")
+    https.failing = 503
+    with pytest.raises(GitError) as caught:
+        writer.push(sha)
+    assert caught.value.temporary
+    https.failing = 0
+    writer.push(sha)
+    assert run("git", "rev-parse", "master", cwd=repositories / "cluster.git") == sha

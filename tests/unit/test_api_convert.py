@@ -6,6 +6,7 @@ from google.protobuf.json_format import MessageToDict
 from agent.api import convert
 from agent.api.views import Row
 from agent.api.visibility import Details
+from agent.model.access import Visible
 from agent.model.ids import WorkloadId
 from agent.model.resources import Failure, Origin
 from agent.model.status import Job, JobState, PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
@@ -142,7 +143,7 @@ def test_the_first_status_is_empty():
 def test_a_job_carries_its_sync():
     progress = SyncProgress("ssh://git@h/a", "main", "24e9eae", REPORT, "protected tag")
     job = Job("id-1", 1_700_000_000.0, 3, JobState.FAILED, "2 objects failed", "look at them", progress)
-    assert told(convert.job(job, SHOWN)) == {
+    assert told(convert.job(job, SHOWN, Visible())) == {
         "id": "id-1",
         "version": "3",
         "state": "JOB_STATE_FAILED",

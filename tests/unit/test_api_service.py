@@ -80,11 +80,13 @@ def test_every_method_of_the_contract_is_there():
         "Explain",
         "GetPublicKey",
         "Sync",
+        "Release",
+        "UpdatePolicies",
         "GetJob",
         "WatchJob",
     ]
     assert all(callable(getattr(Agent().service, method.attribute)) for method in METHODS)
-    assert {method.name for method in METHODS if not method.reads} == {"Sync"}
+    assert {method.name for method in METHODS if not method.reads} == {"Sync", "Release", "UpdatePolicies"}
     assert {method.name for method in METHODS if method.streams} == {"WatchJob", "WaitForRevision"}
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from agent.git.command import one_line
-from agent.git.diagnosis import diagnose
+from agent.git.diagnosis import PushVerdict, diagnose, diagnose_push
 
 ACCESS = "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access rights\n"
 
@@ -42,3 +42,42 @@ def test_gits_words_become_a_hint(words, hint, temporary):
 def test_a_complaint_becomes_one_line_without_advice_and_control_characters():
     words = "remote: \x1b[31mno\x1b[0m\x07 way   \r\nhint: try\n\nTo https://example.com/x\n ! [remote rejected] a\n"
     assert one_line(words) == "remote: no way; ! [remote rejected] a"
+
+
+NOT_PUSHED = "\nerror: failed to push some refs to 'https://example.com/x'"
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        (" ! [rejected]  1f -> master (fetch first)" + NOT_PUSHED, PushVerdict.LOST_RACE),
+        (" ! [rejected]  1f -> master (non-fast-forward)" + NOT_PUSHED, PushVerdict.LOST_RACE),
+        (" ! [rejected]  1f -> master (stale info)" + NOT_PUSHED, PushVerdict.LOST_RACE),
+        (
+            "remote: error: cannot lock ref 'refs/heads/master': is at 1f but expected 2e\n"
+            " ! [remote rejected] 1f -> master (failed to update ref)" + NOT_PUSHED,
+            PushVerdict.LOST_RACE,
+        ),
+        (" ! [remote rejected] 1f -> master (incorrect old value provided)", PushVerdict.LOST_RACE),
+        (" ! [remote rejected] 1f -> master (unpacker error)" + NOT_PUSHED, PushVerdict.SERVER_TROUBLE),
+        (" ! [remote rejected] 1f -> master (Internal Server Error)" + NOT_PUSHED, PushVerdict.SERVER_TROUBLE),
+        (
+            "remote: fetch first, then ! [rejected] x -> y (fetch first)\n"
+            " ! [remote rejected] 1f -> master (pre-receive hook declined)" + NOT_PUSHED,
+            PushVerdict.REFUSED,
+        ),
+        (" ! [remote rejected] 1f -> m (protected branch hook declined)" + NOT_PUSHED, PushVerdict.REFUSED),
+        (" ! [remote rejected] 1f -> m (TF402455: not permitted; use a pull request.)", PushVerdict.REFUSED),
+        ("ERROR: Permission to acme/x.git denied to deploy key\n" + ACCESS, PushVerdict.REFUSED),
+        ("ERROR: The key you are authenticating with has been marked as read only.\n" + ACCESS, PushVerdict.REFUSED),
+        ("remote: You are not allowed to push code to this project.\n" + ACCESS, PushVerdict.REFUSED),
+        ("FATAL: W any cluster flux DENIED by fallthru\n" + ACCESS, PushVerdict.REFUSED),
+        ("fatal: unable to access 'https://x/': The requested URL returned error: 403", PushVerdict.REFUSED),
+        ("ERROR: Repository not found.\n" + ACCESS, PushVerdict.OTHER),
+        ("fatal: unable to create '/cache/x.lock': Read-only file system", PushVerdict.OTHER),
+        ("Host key verification failed.\n" + ACCESS, PushVerdict.OTHER),
+        ("fatal: the remote end hung up unexpectedly" + NOT_PUSHED, PushVerdict.OTHER),
+    ],
+)
+def test_the_words_about_a_push_tell_a_lost_race_from_a_refusal(words, verdict):
+    assert diagnose_push(one_line(words)) is verdict

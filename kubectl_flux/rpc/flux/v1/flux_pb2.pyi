@@ -323,7 +323,7 @@ class WatchJobResponse(_message.Message):
     def __init__(self, job: _Optional[_Union[Job, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("id", "version", "state", "created_at", "error", "hint", "sync")
+    __slots__ = ("id", "version", "state", "created_at", "error", "hint", "sync", "change")
     ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -331,6 +331,7 @@ class Job(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     HINT_FIELD_NUMBER: _ClassVar[int]
     SYNC_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     version: int
     state: JobState
@@ -338,7 +339,123 @@ class Job(_message.Message):
     error: str
     hint: str
     sync: SyncJob
-    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., hint: _Optional[str] = ..., sync: _Optional[_Union[SyncJob, _Mapping]] = ...) -> None: ...
+    change: ChangeJob
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[int] = ..., state: _Optional[_Union[JobState, str]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., error: _Optional[str] = ..., hint: _Optional[str] = ..., sync: _Optional[_Union[SyncJob, _Mapping]] = ..., change: _Optional[_Union[ChangeJob, _Mapping]] = ...) -> None: ...
+
+class ChangeJob(_message.Message):
+    __slots__ = ("outcomes", "commit", "dry_run", "notices")
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[WorkloadOutcome]
+    commit: str
+    dry_run: bool
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[WorkloadOutcome, _Mapping]]] = ..., commit: _Optional[str] = ..., dry_run: _Optional[bool] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class WorkloadOutcome(_message.Message):
+    __slots__ = ("workload", "status", "reason", "containers", "details")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    status: str
+    reason: str
+    containers: _containers.RepeatedCompositeFieldContainer[ContainerChange]
+    details: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, workload: _Optional[str] = ..., status: _Optional[str] = ..., reason: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[ContainerChange, _Mapping]]] = ..., details: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ContainerChange(_message.Message):
+    __slots__ = ("container", "current", "target")
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    CURRENT_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    container: str
+    current: str
+    target: str
+    def __init__(self, container: _Optional[str] = ..., current: _Optional[str] = ..., target: _Optional[str] = ...) -> None: ...
+
+class Cause(_message.Message):
+    __slots__ = ("user", "message")
+    USER_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    user: str
+    message: str
+    def __init__(self, user: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class ReleaseRequest(_message.Message):
+    __slots__ = ("workloads", "all", "namespace", "excludes", "image", "force", "dry_run", "chosen", "cause")
+    WORKLOADS_FIELD_NUMBER: _ClassVar[int]
+    ALL_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    EXCLUDES_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    workloads: _containers.RepeatedScalarFieldContainer[str]
+    all: bool
+    namespace: str
+    excludes: _containers.RepeatedScalarFieldContainer[str]
+    image: str
+    force: bool
+    dry_run: bool
+    chosen: _containers.RepeatedCompositeFieldContainer[ChosenChange]
+    cause: Cause
+    def __init__(self, workloads: _Optional[_Iterable[str]] = ..., all: _Optional[bool] = ..., namespace: _Optional[str] = ..., excludes: _Optional[_Iterable[str]] = ..., image: _Optional[str] = ..., force: _Optional[bool] = ..., dry_run: _Optional[bool] = ..., chosen: _Optional[_Iterable[_Union[ChosenChange, _Mapping]]] = ..., cause: _Optional[_Union[Cause, _Mapping]] = ...) -> None: ...
+
+class ChosenChange(_message.Message):
+    __slots__ = ("workload", "change")
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    change: ContainerChange
+    def __init__(self, workload: _Optional[str] = ..., change: _Optional[_Union[ContainerChange, _Mapping]] = ...) -> None: ...
+
+class ReleaseResponse(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+
+class UpdatePoliciesRequest(_message.Message):
+    __slots__ = ("changes", "cause")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[PolicyChange]
+    cause: Cause
+    def __init__(self, changes: _Optional[_Iterable[_Union[PolicyChange, _Mapping]]] = ..., cause: _Optional[_Union[Cause, _Mapping]] = ...) -> None: ...
+
+class PolicyChange(_message.Message):
+    __slots__ = ("workload", "set", "remove", "tag_all", "accept")
+    class SetEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    WORKLOAD_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_FIELD_NUMBER: _ClassVar[int]
+    TAG_ALL_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_FIELD_NUMBER: _ClassVar[int]
+    workload: str
+    set: _containers.ScalarMap[str, str]
+    remove: _containers.RepeatedScalarFieldContainer[str]
+    tag_all: str
+    accept: bool
+    def __init__(self, workload: _Optional[str] = ..., set: _Optional[_Mapping[str, str]] = ..., remove: _Optional[_Iterable[str]] = ..., tag_all: _Optional[str] = ..., accept: _Optional[bool] = ...) -> None: ...
+
+class UpdatePoliciesResponse(_message.Message):
+    __slots__ = ("job_id",)
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class SyncJob(_message.Message):
     __slots__ = ("url", "branch", "revision", "summary", "failures", "pending_deletions", "deletions_hash", "marker_error", "notices")

@@ -95,6 +95,16 @@ class FluxStub:
                 request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncRequest.SerializeToString,
                 response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncResponse.FromString,
                 _registered_method=True)
+        self.Release = channel.unary_unary(
+                '/flux.v1.Flux/Release',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ReleaseRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ReleaseResponse.FromString,
+                _registered_method=True)
+        self.UpdatePolicies = channel.unary_unary(
+                '/flux.v1.Flux/UpdatePolicies',
+                request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.UpdatePoliciesRequest.SerializeToString,
+                response_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.UpdatePoliciesResponse.FromString,
+                _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/flux.v1.Flux/GetJob',
                 request_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.GetJobRequest.SerializeToString,
@@ -197,6 +207,20 @@ class FluxServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Release(self, request, context):
+        """Release changes images in git, as a job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicies(self, request, context):
+        """UpdatePolicies changes policies in git, as a job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetJob(self, request, context):
         """GetJob tells how a job stands. With `after_version` it answers when the job has moved past that version, or after
         `wait` at the latest: a long poll for clients that cannot hold a stream.
@@ -274,6 +298,16 @@ def add_FluxServicer_to_server(servicer, server):
                     servicer.Sync,
                     request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncRequest.FromString,
                     response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncResponse.SerializeToString,
+            ),
+            'Release': grpc.unary_unary_rpc_method_handler(
+                    servicer.Release,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ReleaseRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ReleaseResponse.SerializeToString,
+            ),
+            'UpdatePolicies': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicies,
+                    request_deserializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.UpdatePoliciesRequest.FromString,
+                    response_serializer=kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.UpdatePoliciesResponse.SerializeToString,
             ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
@@ -611,6 +645,60 @@ class Flux:
             '/flux.v1.Flux/Sync',
             kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncRequest.SerializeToString,
             kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.SyncResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Release(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/Release',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ReleaseRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.ReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/flux.v1.Flux/UpdatePolicies',
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.UpdatePoliciesRequest.SerializeToString,
+            kubectl__flux_dot_rpc_dot_flux_dot_v1_dot_flux__pb2.UpdatePoliciesResponse.FromString,
             options,
             channel_credentials,
             insecure,
