@@ -165,7 +165,13 @@ class Agent:
     def _writes_of(self, settings: Settings) -> WriteParts:
         library = self._images.library if self._images else None
         around = WriteSurroundings(
-            self._mirror, self._git.fetch_head, self._watcher.snapshot, library, self._git.inbox.wake, self._stop
+            self._mirror,
+            self._git.fetch_head,
+            self._watcher.snapshot,
+            library,
+            self._git.inbox.wake,
+            lambda marks: self._board.publish(marks=marks),
+            self._stop,
         )
         writes = WriteParts(settings, default_namespace(settings.cluster), around)
         if self._images is not None:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from agent import telemetry
 from agent.git.mirror import Mirror
 from agent.git.notes import Notes
+from agent.git.records import Records
 from agent.git.trailers import ci_skip_text
 from agent.git.writer import Writer
 from agent.loop.change_lane import ChangeLane
 from agent.model.errors import FluxError
-from agent.model.status import ChangeProgress, Job, JobState
+from agent.model.ids import WorkloadId
+from agent.model.status import ChangeProgress, Job, JobState, Mark
 from agent.model.workloads import WorkloadSnapshot
 from agent.registry.library import Library
+from agent.releases.contract import Style, Surroundings
 from agent.releases.notes import read_note
-from agent.releases.perform import Performer, Style, Surroundings
+from agent.releases.perform import Performer
 from agent.settings import Settings
 
 RECALLED = 200
@@ -34,6 +37,7 @@ class WriteSurroundings:
     workloads: Callable[[], WorkloadSnapshot]
     library: Library | None
     wake: Callable[[], None]
+    publish: Callable[[Mapping[tuple[WorkloadId, str], Mark]], None]
     stop: threading.Event
 
 
@@ -48,6 +52,7 @@ class WriteParts:
                 around.mirror,
                 Writer(around.mirror, git),
                 self._notes,
+                Records(around.mirror.repository),
                 around.fetch,
                 around.workloads,
                 around.library,
@@ -59,7 +64,7 @@ class WriteParts:
         )
         automates = around.library is not None and not git.readonly and git.url
         interval = settings.automation_interval if automates else 0.0
-        self.lane = ChangeLane(performer, telemetry.logger("automation"), interval, around.wake)
+        self.lane = ChangeLane(performer, telemetry.logger("automation"), interval, around.wake, around.publish)
 
     def recall(self, job_id: str) -> Job | None:
         """A change that was done before the agent started, as the note on its commit tells it."""

@@ -33,6 +33,7 @@ _NAMES = {
     "controller": WORKLOADS,
     "exclude": WORKLOADS,
 }
+CHANGING = ("release", "automate", "deautomate", "lock", "unlock", "policy")
 _NAMED = {"why": WORKLOADS}
 """Commands whose one argument is such a name."""
 _FIXED: Mapping[tuple[str, str], Sequence[str]] = {
@@ -40,6 +41,7 @@ _FIXED: Mapping[tuple[str, str], Sequence[str]] = {
     ("list-controllers", "output-format"): FORMATS,
     ("list-images", "output-format"): FORMATS,
     ("diff", "output"): ("diff", "json", "name"),
+    **dict.fromkeys(((name, "output") for name in CHANGING), ("json", "yaml")),
     ("status", "output"): ("json", "yaml"),
     ("wait", "output"): ("json",),
     ("why", "output"): ("json", "yaml"),

@@ -92,7 +92,7 @@ class Follower:
             raise self._out_of_time(error) from error
         finally:
             self._teller.clear()
-        if self.last is not None and self.last.restricted:
+        if self.last is not None and self.last.restricted and not self._announced:
             tell(HIDDEN)
 
     def _states(self) -> Iterator[pb.RevisionProgress]:
@@ -154,7 +154,7 @@ class Teller:
     def __init__(
         self, columns: int, stream: TextIO | None = None, now: Callable[[], str] = lambda: time.strftime("%H:%M:%S")
     ) -> None:
-        self._columns = columns
+        self.columns = columns
         self._stream = stream or sys.stderr
         self._now = now
         self._told: set[str] = set()
@@ -171,11 +171,11 @@ class Teller:
             elif not entry.stays and text != self._shown:
                 self._shown = text
                 line = f"{self._now()}  {text}"
-                self._write(f"\r\x1b[K{line[: self._columns - 1]}" if self._columns else f"{line}\n")
+                self._write(f"\r\x1b[K{line[: self.columns - 1]}" if self.columns else f"{line}\n")
 
     def clear(self) -> None:
         """Take the line away that would be redrawn."""
-        if self._columns and self._shown:
+        if self.columns and self._shown:
             self._write("\r\x1b[K")
         self._shown = ""
 

@@ -15,9 +15,7 @@ def configured_user(command: tuple[str, ...] = _COMMAND) -> str:
         The text; empty where neither is set, or git is not there or does not answer.
     """
     try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False
-        )
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     pairs = (entry.partition("\n") for entry in done.stdout.decode(errors="replace").split("\0"))

@@ -18,6 +18,7 @@ from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 HEADERS = ("WORKLOAD ", "STATUS ", "UPDATES")
 """With v1's trailing spaces."""
 SUCCESS, FAILED, SKIPPED, IGNORED = "success", "failed", "skipped", "ignored"
+NOTHING_TO_DO = "Nothing to do: git has it so already"
 MOST_NOTES = 20
 
 
@@ -98,6 +99,8 @@ def notes(job: pb.Job, outcomes: Collection[pb.WorkloadOutcome], shown: Shown) -
     """What is told beside the table: what people should know, and with -v what the reasons leave out."""
     for notice in job.change.notices:
         yield one_line(notice) if notice.startswith("Warning: ") else f"Note: {one_line(notice)}"
+    if is_idle(job) and not shown.must_change:
+        yield NOTHING_TO_DO if shown.verbosity else f"{NOTHING_TO_DO}; -v shows each workload"
     if not shown.verbosity and not (shown.must_change and is_idle(job)):
         return
     details = [f"{outcome.workload}: {one_line(text)}" for outcome in outcomes for text in outcome.details]

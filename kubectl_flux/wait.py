@@ -145,7 +145,7 @@ class Jobs(Protocol):
 
 
 def states_of(
-    jobs: Jobs, job_id: str, deadline: Deadline, *, recalled: bool = False, sleep: Sleep = time.sleep
+    jobs: Jobs, job_id: str, deadline: Deadline, sleep: Sleep = time.sleep, *, recalled: bool = False
 ) -> Iterator[pb.Job]:
     """Every new state of a job until it has ended; the last one is its end.
 
@@ -153,8 +153,8 @@ def states_of(
         jobs: Is asked.
         job_id: The job.
         deadline: Until when.
-        recalled: Whether an agent that was restarted meanwhile finds the job again in git, once it has read that.
         sleep: Waits so many seconds.
+        recalled: Whether an agent that was restarted meanwhile finds the job again in git, once it has read that.
 
     Raises:
         TimedOutError: The time was over first; the job goes on in the agent.

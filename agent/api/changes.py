@@ -26,7 +26,7 @@ from agent.model.updates import (
     PolicyUpdate,
     ReleaseSpec,
 )
-from agent.releases.perform import Asked
+from agent.releases.contract import Asked
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 MAX_WORKLOADS = 10_000
@@ -67,9 +67,10 @@ class Changes:
         updates = {_workload(change.workload): _update(change) for change in request.changes}
         if not updates:
             raise UsageError("no workload was named", hint="name those whose policies are to change")
+        accept = frozenset(_workload(change.workload) for change in request.changes if change.accept)
         self._admit(call, CHANGE_POLICIES, updates, Visible())
         return pb.UpdatePoliciesResponse(
-            job_id=self._submit("UpdatePolicies", call, PoliciesSpec(updates), request.cause, dry_run=False)
+            job_id=self._submit("UpdatePolicies", call, PoliciesSpec(updates), request.cause, accept=accept)
         )
 
     def _admit(self, call: Call, right: Right, named: Iterable[WorkloadId], within: Visible) -> None:
@@ -96,7 +97,8 @@ class Changes:
         spec: ReleaseSpec | ContainersSpec | PoliciesSpec,
         cause: pb.Cause,
         *,
-        dry_run: bool,
+        dry_run: bool = False,
+        accept: frozenset[WorkloadId] = frozenset(),
     ) -> str:
         caller = call.access.caller
         asked = Asked(
@@ -106,6 +108,7 @@ class Changes:
             caller.name,
             caller.credential_id,
             dry_run,
+            accept,
         )
         self._jobs.submit_change(asked)
         _log.info(

@@ -23,7 +23,7 @@ from agent.model.access import LIST_WORKLOADS, Visible
 from agent.model.errors import UsageError
 from agent.model.ids import WorkloadId
 from agent.model.images import Image, Reference, Repository
-from agent.model.status import Feature, Status
+from agent.model.status import Feature, Mark, Status
 from agent.model.workloads import Container, Workload, WorkloadSnapshot
 from agent.registry.demand import reference_of
 from agent.registry.library import Library, Wish
@@ -88,13 +88,16 @@ class Images:
             names = ", ".join(item.name for item in workload.containers)
             raise NotFoundError(f"{id_} has no container {request.container}", hint=f"it has {names}")
         self._find_out([replace(workload, containers=tuple(wanted))], status, call, request)
-        row = views.row_of(workload, status)
+        row, marks = views.row_of(workload, status), status.marks
         return pb.ExplainResponse(
             workload=str(id_),
             policies=row.policies,
             automation=convert.feature(self._automation()),
             read_only=row.read_only,
-            containers=[self._explained(item, row.policies, request.image, id_.namespace) for item in wanted],
+            containers=[
+                _marked(self._explained(item, row.policies, request.image, id_.namespace), marks.get((id_, item.name)))
+                for item in wanted
+            ],
         )
 
     def _page(self, request: pb.ListImagesRequest, call: Call) -> tuple[list[Workload], str, bool]:
@@ -203,6 +206,12 @@ class Images:
         told.scan.credential = _discreet(told.scan.credential, namespace)
         told.scan.error = _discreet(told.scan.error, namespace)
         return told
+
+
+def _marked(told: pb.ContainerExplanation, mark: Mark | None) -> pb.ContainerExplanation:
+    if mark is not None:
+        told.taken_back, told.taken_back_by = mark.image, mark.commit
+    return told
 
 
 class _Waits(Protocol):

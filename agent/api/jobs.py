@@ -16,7 +16,7 @@ from typing import Protocol
 from agent.api.errors import BusyError, NotFoundError
 from agent.model.jobs import SyncTicket
 from agent.model.status import ChangeProgress, Job, JobState, SyncProgress
-from agent.releases.perform import Asked, ChangeTicket, Done
+from agent.releases.contract import Asked, ChangeTicket, Done
 
 _SLICE = 0.5
 """Seconds between two looks at whether waiting still makes sense."""

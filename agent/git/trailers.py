@@ -14,7 +14,7 @@ from itertools import chain
 
 MAX_VALUE = 1000
 """Characters of a trailer's value; the rest is cut."""
-MAX_TRAILERS = 100
+MAX_TRAILERS = 5_000
 """Trailers that are read from a message; more are none of ours."""
 
 _CI_SKIP = "\n\n[ci skip]"

@@ -72,7 +72,15 @@ class Writer:
         """
         return resolved_author(self._repository, text, base)
 
-    def commit(self, base: str, changes: Mapping[str, bytes | None], message: str, author: Author | None = None) -> str:
+    def commit(
+        self,
+        base: str,
+        changes: Mapping[str, bytes | None],
+        message: str,
+        author: Author | None = None,
+        *,
+        allow_empty: bool = False,
+    ) -> str:
         """Make a commit on top of `base`; it is in the mirror only, and no ref names it before it is pushed.
 
         Args:
@@ -80,6 +88,7 @@ class Writer:
             changes: Contents by path from the root as in `TreeFile`; None deletes. A file keeps its mode.
             message: The whole message, with its trailers.
             author: Who it is by; the committer, `settings.user`, unless given.
+            allow_empty: Whether a commit that changes no file is wanted, for what its message says.
 
         Returns:
             The new commit's full id.
@@ -90,6 +99,8 @@ class Writer:
             StoppedError: The agent is shutting down.
         """
         try:
+            if allow_empty and not changes:
+                return self._commit_tree(f"{_full(base)}^{{tree}}", base, message, author)
             tree = self._tree(base, self._edits(_full(base), changes))
             return self._commit_tree(tree, base, message, author)
         except (GitError, StoppedError):

@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from agent.loop.ports import Log
 from agent.model.errors import FluxError, StoppedError
-from agent.model.status import Status
-from agent.releases.calculate import Rejected
-from agent.releases.perform import Asked, ChangeTicket, Done
+from agent.model.ids import WorkloadId
+from agent.model.status import Mark, Status
+from agent.releases.contract import Asked, ChangeTicket, Done
 
 SETTLE = 1.0
 """Seconds between two looks that news of scans bring about: a scan of many repositories is one piece of news."""
@@ -29,8 +29,11 @@ class Performer(Protocol):
     def perform(self, asked: Asked) -> Done:
         """Do what somebody asked for."""
 
-    def automate(self, job_id: str, head: str, rejected: Rejected) -> Done:
+    def automate(self, job_id: str, head: str) -> Done:
         """Release what automation wants."""
+
+    def marks(self, revision: str) -> Mapping[tuple[WorkloadId, str], Mark]:
+        """What people took back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +60,19 @@ class ChangeLane:
         log: Where automation tells what it did.
         interval: Seconds between two looks of automation; 0 switches it off.
         wake: Lets the git lane look again.
+        publish: Takes what people took back, whenever that has changed.
     """
 
-    def __init__(self, performer: Performer, log: Log, interval: float, wake: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        log: Log,
+        interval: float,
+        wake: Callable[[], None],
+        publish: Callable[[Mapping[tuple[WorkloadId, str], Mark]], None],
+    ) -> None:
         self._performer = performer
+        self._publish = publish
         self._log = log
         self._interval = interval
         self._wake = wake
@@ -110,7 +122,7 @@ class ChangeLane:
             return ""
         self._times = self._times.after(now, self._interval)
         try:
-            done = self._performer.automate(str(uuid.uuid4()), status.revision_seen, {})
+            done = self._performer.automate(str(uuid.uuid4()), status.revision_seen)
         except StoppedError:
             return ""
         except FluxError as error:
@@ -122,6 +134,9 @@ class ChangeLane:
             self._log.warning("unexpected error in automation", exc_info=error)
             return ""
         self._trouble = ""
+        marks = self._performer.marks(done.commit or status.revision_seen)
+        if marks != status.marks:
+            self._publish(marks)
         if done.commit:
             changed = [str(id_) for id_, outcome in done.outcomes.items() if outcome.status == "success"]
             self._log.info("automation changed git", commit=done.commit, workloads=len(changed))

@@ -16,7 +16,7 @@ from agent.model.errors import FluxError, StoppedError
 from agent.model.events import CommitSummary, SyncEvent
 from agent.model.jobs import SyncTicket
 from agent.model.status import SyncProgress, SyncReport
-from agent.releases.perform import ChangeTicket
+from agent.releases.contract import ChangeTicket
 
 _FIRST_BACKOFF = 2.0
 NOTIFY_PAUSE = 2.0

@@ -9,7 +9,7 @@ from agent.board import Board
 from agent.loop.ports import Gauges, Log
 from agent.model.jobs import SyncTicket
 from agent.model.status import SyncReport
-from agent.releases.perform import ChangeTicket
+from agent.releases.contract import ChangeTicket
 
 
 @dataclass(frozen=True, slots=True)

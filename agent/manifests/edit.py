@@ -193,7 +193,7 @@ def _refuse_shared(place: Place, what: str, *, allow_shared: bool) -> None:
         lines = " and ".join(str(line) for line in sorted(set(place.shared)))
         raise EditError(
             f"{what} is shared by aliases: it would change on line {lines} too",
-            place.node.line,
+            place.entry.value.line if place.entry else place.node.line,
             hint="write the value out in each place, or allow shared values to change",
         )
 

@@ -73,6 +73,18 @@ class Feature:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """An image that somebody took back: it and what is older is not released by itself.
+
+    `commit` took it back, or released what was then undone `by_hand` in git.
+    """
+
+    image: str
+    commit: str
+    by_hand: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Everything the reads show, but for the workloads themselves; replaced as a whole, never changed."""
 
@@ -91,6 +103,8 @@ class Status:
     """What people should know of the agent itself, such as rights that it lacks."""
     automation: Feature = field(default_factory=Feature)
     scanning: Feature = field(default_factory=Feature)
+    marks: Mapping[tuple[WorkloadId, str], Mark] = field(default_factory=dict)
+    """Images that people took back, by workload and container."""
 
 
 class JobState(enum.Enum):

@@ -7,35 +7,34 @@ answer, the next fetch tells whether it arrived.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from dataclasses import replace
 
-from agent.git.authors import Author
 from agent.git.push import PushRaceError, PushRefusedError
 from agent.git.trailers import finished_message
 from agent.git.writer import EmptyChangeError
-from agent.manifests.load import ManifestLoader, TreeFile
+from agent.manifests.load import ManifestLoader
 from agent.model.errors import GitError, NotReadyError, UsageError
 from agent.model.ids import WorkloadId
+from agent.model.status import Mark
 from agent.model.updates import (
-    Cause,
+    AutomaticSpec,
+    ContainerChange,
     ContainersSpec,
     Definition,
-    Outcomes,
     Plan,
     PoliciesSpec,
     ReleaseSpec,
     Spec,
 )
-from agent.model.workloads import Workload, WorkloadSnapshot
-from agent.registry.demand import reference_of
+from agent.model.workloads import Workload
+from agent.registry.demand import pattern_of, reference_of
 from agent.registry.library import Library, Wish
 from agent.registry.records import PullScope
-from agent.releases import calculate, policies
+from agent.releases import calculate, policies, quarantine
 from agent.releases.contents import edited_files
+from agent.releases.contract import Asked, Done, Surroundings
 from agent.releases.definitions import definitions
 from agent.releases.messages import commit_message
 from agent.releases.notes import Note, write_note
@@ -47,126 +46,6 @@ PATIENCE = 20.0
 """Seconds that a release waits for what has to be found out about images."""
 
 
-class Tree(Protocol):
-    """What is read of the repository; every call may raise `GitError`."""
-
-    def files(self, revision: str, paths: Collection[str]) -> Iterable[TreeFile]:
-        """Every file of a revision under these paths."""
-
-    def read(self, shas: Collection[str]) -> Mapping[str, bytes]:
-        """The content of blobs."""
-
-
-class Writer(Protocol):
-    """What writes to it."""
-
-    def author(self, text: str, base: str) -> Author:
-        """The author that a text names."""
-
-    def commit(self, base: str, changes: Mapping[str, bytes | None], message: str, author: Author | None = None) -> str:
-        """Make a commit, not yet seen by anybody."""
-
-    def push(self, commit: str) -> None:
-        """Send it."""
-
-    def is_on_branch(self, commit: str) -> bool:
-        """Whether it arrived."""
-
-
-class Notes(Protocol):
-    """What keeps notes on commits."""
-
-    def write(self, commit: str, text: str) -> None:
-        """Put a note on a commit."""
-
-    def push(self) -> GitError | None:
-        """Send them; what hindered it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A change that somebody asked for.
-
-    Attributes:
-        job_id: Whose job it is.
-        spec: What is asked for.
-        cause: Who asks and why, as they say themselves.
-        caller: Who was proven to ask; empty where nobody was asked to prove it.
-        credential_id: What the API server's audit log calls their token.
-        dry_run: Tell what would be done, and do nothing.
-    """
-
-    job_id: str
-    spec: ReleaseSpec | ContainersSpec | PoliciesSpec
-    cause: Cause = field(default_factory=Cause)
-    caller: str = ""
-    credential_id: str = ""
-    dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What came of it; the commit is empty where nothing was written."""
-
-    outcomes: Outcomes = field(default_factory=dict, hash=False)
-    commit: str = ""
-    notices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How commits are made: who their author is, and what is appended to their messages."""
-
-    set_author: bool = False
-    ci_skip: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a performer works with.
-
-    Attributes:
-        tree: Reads the repository.
-        writer: Writes to it.
-        notes: Keeps notes on commits.
-        fetch: Fetches; the head of the branch.
-        workloads: What the cluster runs.
-        library: What is known of images; None where registries are not scanned.
-        paths: The folders that are read; none means all.
-        default_namespace: That of objects which name none.
-        style: How commits are made.
-        stop: Set when the agent is shutting down.
-    """
-
-    tree: Tree
-    writer: Writer
-    notes: Notes
-    fetch: Callable[[], str]
-    workloads: Callable[[], WorkloadSnapshot]
-    library: Library | None
-    paths: tuple[str, ...] = ()
-    default_namespace: str = "default"
-    style: Style = field(default_factory=Style)
-    stop: threading.Event = field(default_factory=threading.Event)
-
-
-class ChangeTicket(Protocol):
-    """One requested change: what is told of it is seen by all who watch its job. No call blocks or raises."""
-
-    @property
-    def asked(self) -> Asked:
-        """What is asked for."""
-
-    def running(self) -> None:
-        """The change has begun."""
-
-    def succeeded(self, done: Done) -> None:
-        """It is done."""
-
-    def failed(self, error: str, hint: str) -> None:
-        """It is not done, and nothing was changed."""
-
-
 Planner = Callable[[Sequence[Definition]], Plan]
 
 
@@ -176,6 +55,7 @@ class Performer:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loader = ManifestLoader()
+        self._marks: Mapping[quarantine.Key, Mark] = {}
         self._known: tuple[str, tuple[Definition, ...], Mapping[str, str]] = ("", (), {})
 
     def perform(self, asked: Asked) -> Done:
@@ -196,7 +76,7 @@ class Performer:
             planner = lambda found: self._informed(spec, found)  # noqa: E731
         return self._write(asked, planner)
 
-    def automate(self, job_id: str, head: str, rejected: calculate.Rejected) -> Done:
+    def automate(self, job_id: str, head: str) -> Done:
         """Release the newest image to every automated workload that does not run it; what is not known is asked for.
 
         The repository is fetched only where something is to be changed in the revision `head`.
@@ -208,6 +88,7 @@ class Performer:
         library = self._library()
 
         def planner(found: Sequence[Definition]) -> Plan:
+            rejected = quarantine.rejected(self._marks, found, library)
             plan = calculate.automate(found, self._around.workloads(), library, rejected)
             library.ask(self._wishes(plan))
             return plan
@@ -225,6 +106,15 @@ class Performer:
         """
         return self._load(revision)[0]
 
+    def marks(self, revision: str) -> Mapping[quarantine.Key, Mark]:
+        """What people took back, as of a revision.
+
+        Raises:
+            GitError: It cannot be read.
+        """
+        self._load(revision)
+        return self._marks
+
     def _write(self, asked: Asked, planner: Planner, *, automatic: bool = False) -> Done:
         unanswered: tuple[Done, Spec] | None = None
         for attempt in range(ATTEMPTS):
@@ -236,7 +126,8 @@ class Performer:
             plan, contents = self._edited(base, planner(self.definitions(base)))
             spec: Spec = calculate.automatic_spec(plan) if automatic else asked.spec
             done = Done(plan.outcomes)
-            if asked.dry_run or not contents:
+            accepted = any(id_ in asked.accept for id_, _ in self._marks)
+            if asked.dry_run or not (contents or accepted):
                 return done
             try:
                 commit = self._commit(base, asked, spec, (plan, contents))
@@ -266,7 +157,25 @@ class Performer:
         style, writer = self._around.style, self._around.writer
         author = writer.author(asked.cause.user, base) if style.set_author and asked.cause.user else None
         message = commit_message(spec, plan.outcomes, asked.cause.message)
-        return writer.commit(base, contents, finished_message(message, _trailers(asked, plan), style.ci_skip), author)
+        trailers = (*_trailers(asked, spec, plan), *self._taken_back(spec, plan))
+        return writer.commit(
+            base, contents, finished_message(message, trailers, style.ci_skip), author, allow_empty=not contents
+        )
+
+    def _taken_back(self, spec: Spec, plan: Plan) -> Iterable[tuple[str, str]]:
+        """Marks for containers that somebody sets back to an older image which automation would replace again."""
+        library = self._around.library
+        if library is None or not isinstance(spec, ReleaseSpec | ContainersSpec) or not plan.changes:
+            return
+        after = [_changed(each, plan.changes[each.id]) for each in self._known[1] if each.id in plan.changes]
+        again = calculate.automate(after, self._around.workloads(), library, {}).changes
+        for id_, changes in again.items():
+            before = {change.container: change for change in plan.changes[id_]}
+            for change in changes:
+                order = pattern_of(change.container, next(each.policies for each in after if each.id == id_)).order
+                done = before.get(change.container)
+                if done is not None and quarantine.is_rollback(done, library.ordered(change.target, order)):
+                    yield quarantine.REJECTED, f"{id_} {change.container} {change.target}"
 
     def _noted(self, asked: Asked, done: Done, spec: Spec) -> Done:
         """Leave a note on the commit; that it cannot be sent is told and fails nothing."""
@@ -285,6 +194,8 @@ class Performer:
             files = list(around.tree.files(revision, around.paths))
             loaded = self._loader.load(files, around.tree.read)
             found = definitions(loaded.manifests, around.default_namespace)
+            records = [quarantine.Record(*each) for each in around.records.before(revision)]
+            self._marks = quarantine.marks(records, found)
             self._known = (revision, found, {file.path: file.sha for file in files})
         return self._known[1], self._known[2]
 
@@ -357,12 +268,23 @@ def _scope(workload: Workload | None, id_: WorkloadId) -> PullScope:
     return PullScope(id_.namespace, workload.pull_secrets, workload.service_account)
 
 
-def _trailers(asked: Asked, plan: Plan) -> Iterable[tuple[str, str]]:
-    """Who asked and what changed, for programs: `Flux-Updated: WORKLOAD CONTAINER OLD NEW`."""
+def _changed(definition: Definition, changes: Iterable[ContainerChange]) -> Definition:
+    """The definition as it is after the changes."""
+    targets = {change.container: str(change.target) for change in changes}
+    containers = (replace(each, image=targets.get(each.name, each.image)) for each in definition.containers)
+    return replace(definition, containers=tuple(containers))
+
+
+def _trailers(asked: Asked, spec: Spec, plan: Plan) -> Iterable[tuple[str, str]]:
+    """Who asked and what changed, for programs."""
+    kinds = {AutomaticSpec: quarantine.AUTOMATION, PoliciesSpec: "policies"}
     yield "Flux-Job", asked.job_id
+    yield quarantine.KIND, kinds.get(type(spec), "release")
     yield "Flux-Requested-By", asked.caller
     yield "Flux-Credential", asked.credential_id
     yield "Flux-User", asked.cause.user
     for id_, changes in plan.changes.items():
         for change in changes:
-            yield "Flux-Updated", f"{id_} {change.container} {change.current} {change.target}"
+            yield quarantine.UPDATED, f"{id_} {change.container} {change.current} {change.target}"
+    for id_ in sorted(asked.accept, key=str):
+        yield quarantine.ACCEPTED, str(id_)

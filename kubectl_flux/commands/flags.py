@@ -57,6 +57,10 @@ VerboseFlag = Annotated[
     ),
 ]
 
+ChangeFormatFlag = Annotated[
+    str, typer.Option("--output", "-o", metavar="string", help="Output format: json or yaml, at the end")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Cause:
@@ -64,6 +68,24 @@ class Cause:
 
     message: str = ""
     user: str | None = None
+
+    def named(self) -> Cause:
+        """The same with its user settled: asks git where none was given."""
+        if self.user is not None:
+            return self
+        from kubectl_flux.gituser import configured_user  # noqa: PLC0415 - runs git; only where somebody is needed
+
+        return Cause(self.message, configured_user())
+
+
+def check_change_format(output: str) -> None:
+    """Refuse a format in which no change is told.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if output not in ("", "json", "yaml"):
+        raise UsageError("invalid output format specified", hint="It is json or yaml, or nothing for a table.")
 
 
 def of_old_name(workload: str, controller: str, *, clash: str = "workload") -> str:

@@ -1,30 +1,33 @@
 """`automate`, `deautomate`, `lock`, `unlock` and `policy`: change the policies of one workload in git.
 
-Everything is declared and checked here; `submit` is where the agent is going to be asked.
+Everything is declared and checked here; `submit` asks the agent, and `kubectl_flux.change` shows what becomes of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubectl_flux.commands.flags import (
     Cause,
+    ChangeFormatFlag,
     ControllerFlag,
     MessageFlag,
     UserFlag,
     VerboseFlag,
     WorkloadNamespaceFlag,
+    check_change_format,
     of_old_name,
     workload_ids,
 )
-from kubectl_flux.errors import PluginError, UsageError
+from kubectl_flux.errors import UsageError
 
 if TYPE_CHECKING:
     from kubectl_flux.options import Globals
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 PANEL = "Policy Commands"
 NO_CHANGE = "Name a change: --automate, --deautomate, --lock, --unlock, --tag-all or --tag."
@@ -55,8 +58,10 @@ class PolicyChange:
         locked: Whether it is locked from now on; None to leave that as it is.
         tag_all: The filter of the containers without one in `tags`; `*` removes theirs, empty leaves it.
         tags: A filter by container; `*` removes the container's.
+        accept: Whether images that were rolled back may be released again.
         cause: Who asks, and why.
         verbosity: How much of the result to show.
+        output: `json` or `yaml`; empty for a table.
     """
 
     workload: str
@@ -64,8 +69,10 @@ class PolicyChange:
     locked: bool | None = None
     tag_all: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
+    accept: bool = False
     cause: Cause = field(default_factory=Cause)
     verbosity: int = 0
+    output: str = ""
 
     @property
     def changes_nothing(self) -> bool:
@@ -87,16 +94,52 @@ def register(app: typer.Typer) -> None:
     app.command("policy", epilog=EXAMPLES, rich_help_panel=PANEL, add_help_option=False)(policy)
 
 
-def submit(_settings: Globals, _change: PolicyChange) -> None:
-    """Let the agent commit the change, and show what became of it.
+def submit(settings: Globals, change: PolicyChange) -> None:
+    """Let the agent commit the change, and show what becomes of it.
 
     Raises:
-        PluginError: Always: the agent of this version writes nothing to git.
+        PluginError: It failed, or the time is over.
     """
-    raise PluginError(
-        "this version of kubectl flux does not change policies yet",
-        hint="Change the workload's annotations fluxcd.io/automated, locked or tag.<container> in git.",
+    from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
+
+    check_change_format(change.output)
+    with connect(settings) as client:
+        from kubectl_flux.change import Change  # noqa: PLC0415 - loads protobuf, while kubectl starts
+        from kubectl_flux.outcomes import Shown  # noqa: PLC0415 - as above
+
+        shown = Shown(change.verbosity, (change.workload,), change.output)
+        Change(client, shown).follow(client.update_policies(as_message(replace(change, cause=change.cause.named()))))
+
+
+def as_message(change: PolicyChange) -> pb.UpdatePoliciesRequest:
+    """The change as the agent reads it; pure.
+
+    As in Flux v1 a lock notes who locked and why, and unlocking forgets both.
+
+    Args:
+        change: With a user that is settled.
+    """
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb  # noqa: PLC0415 - where the agent is asked
+
+    user, message = change.cause.user or "", change.cause.message
+    wanted: dict[str, str | None] = {}
+    if change.automated is not None:
+        wanted["automated"] = "true" if change.automated else None
+    if change.locked is not None:
+        wanted["locked"] = "true" if change.locked else None
+        if change.locked and (user or message):
+            wanted |= {"locked_user": user, "locked_msg": message} if user else {"locked_msg": message}
+        elif not change.locked:
+            wanted |= dict.fromkeys(("locked_user", "locked_msg"))
+    wanted |= {f"tag.{name}": None if text == "*" else text for name, text in change.tags.items()}
+    changed = pb.PolicyChange(
+        workload=change.workload,
+        set={name: value for name, value in wanted.items() if value is not None},
+        remove=[name for name, value in wanted.items() if value is None],
+        tag_all=change.tag_all,
+        accept=change.accept,
     )
+    return pb.UpdatePoliciesRequest(changes=[changed], cause=pb.Cause(user=user, message=message))
 
 
 def automate(
@@ -108,10 +151,15 @@ def automate(
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Let images through again that somebody has rolled back")
+    ] = False,
+    output: ChangeFormatFlag = "",
 ) -> None:
     """Turn on automatic deployment for a workload."""
     found = _workload(ctx, namespace, workload, controller)
-    submit(ctx.obj, PolicyChange(found, automated=True, cause=Cause(message, user), verbosity=verbose))
+    cause = Cause(message, user)
+    submit(ctx.obj, PolicyChange(found, automated=True, accept=accept, cause=cause, verbosity=verbose, output=output))
 
 
 def deautomate(
@@ -123,10 +171,12 @@ def deautomate(
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
+    output: ChangeFormatFlag = "",
 ) -> None:
     """Turn off automatic deployment for a workload."""
     found = _workload(ctx, namespace, workload, controller)
-    submit(ctx.obj, PolicyChange(found, automated=False, cause=Cause(message, user), verbosity=verbose))
+    cause = Cause(message, user)
+    submit(ctx.obj, PolicyChange(found, automated=False, cause=cause, verbosity=verbose, output=output))
 
 
 def lock(
@@ -138,10 +188,12 @@ def lock(
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
+    output: ChangeFormatFlag = "",
 ) -> None:
     """Lock a workload, so it cannot be deployed."""
     found = _workload(ctx, namespace, workload, controller)
-    submit(ctx.obj, PolicyChange(found, locked=True, cause=Cause(message, user), verbosity=verbose))
+    cause = Cause(message, user)
+    submit(ctx.obj, PolicyChange(found, locked=True, cause=cause, verbosity=verbose, output=output))
 
 
 def unlock(
@@ -153,10 +205,12 @@ def unlock(
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
+    output: ChangeFormatFlag = "",
 ) -> None:
     """Unlock a workload, so it can be deployed."""
     found = _workload(ctx, namespace, workload, controller)
-    submit(ctx.obj, PolicyChange(found, locked=False, cause=Cause(message, user), verbosity=verbose))
+    cause = Cause(message, user)
+    submit(ctx.obj, PolicyChange(found, locked=False, cause=cause, verbosity=verbose, output=output))
 
 
 def policy(
@@ -178,6 +232,7 @@ def policy(
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
+    output: ChangeFormatFlag = "",
 ) -> None:
     """Manage policies for a workload.
 
@@ -194,6 +249,7 @@ def policy(
         tags=tag_filters(tag or ()),
         cause=Cause(message, user),
         verbosity=verbose,
+        output=output,
     )
     if change.changes_nothing:
         raise UsageError("please supply at least one change of a policy", hint=NO_CHANGE)

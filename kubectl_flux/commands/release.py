@@ -1,30 +1,38 @@
 """`release`: write newer images of workloads into git.
 
-Everything is declared and checked here; `submit` is where the agent is going to be asked.
+Everything is declared and checked here; `submit` asks the agent, and `kubectl_flux.change` shows what becomes of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubectl_flux.commands.flags import (
     Cause,
+    ChangeFormatFlag,
     MessageFlag,
     UserFlag,
     VerboseFlag,
     WorkloadNamespaceFlag,
+    check_change_format,
     tell_old_name,
     workload_ids,
 )
-from kubectl_flux.errors import PluginError, UsageError
+from kubectl_flux.errors import UsageError
 from kubectl_flux.output import tell
 
 if TYPE_CHECKING:
+    from kubectl_flux.choosing import Offer
     from kubectl_flux.options import Globals
+    from kubectl_flux.outcomes import Shown
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
+
+WATCH_SECONDS = 300.0
+"""How long rollouts are watched where nobody says for how long."""
 
 EXAMPLES = """
 # One image of one workload
@@ -35,6 +43,12 @@ kubectl flux release --all --update-image=library/hello:v2
 
 # All images of one workload: what would be done?
 kubectl flux release --workload=default:deployment/foo --update-all-images --dry-run
+
+# The newest image of everything in one namespace, but for one workload
+kubectl flux release -n default --all --exclude=deployment/foo --update-all-images
+
+# Choose among what could be updated, and watch it roll out
+kubectl flux release -n default --all --update-all-images --interactive --watch
 """
 
 
@@ -44,6 +58,7 @@ class ReleaseRequest:
 
     Attributes:
         workloads: The ids, with namespaces; empty for all workloads.
+        namespace: Where all workloads are meant: only those of this namespace; empty for all namespaces.
         image: The image to release, with its tag or digest; empty for the newest of every image in use.
         excluded: The ids of workloads to leave alone.
         force: Whether locks and filters are disregarded.
@@ -52,9 +67,11 @@ class ReleaseRequest:
         watch: Whether the rollout is followed.
         cause: Who asks, and why.
         verbosity: How much of the result to show.
+        output: `json` or `yaml`; empty for a table.
     """
 
     workloads: tuple[str, ...] = ()
+    namespace: str = ""
     image: str = ""
     excluded: tuple[str, ...] = ()
     force: bool = False
@@ -63,6 +80,7 @@ class ReleaseRequest:
     watch: bool = False
     cause: Cause = field(default_factory=Cause)
     verbosity: int = 0
+    output: str = ""
 
 
 def register(app: typer.Typer) -> None:
@@ -70,16 +88,78 @@ def register(app: typer.Typer) -> None:
     app.command("release", epilog=EXAMPLES, rich_help_panel="Releasing Commands", add_help_option=False)(release)
 
 
-def submit(_settings: Globals, _request: ReleaseRequest) -> None:
-    """Let the agent plan and commit the release, and show what became of it.
+def submit(settings: Globals, request: ReleaseRequest) -> None:
+    """Let the agent plan and commit the release, and show what becomes of it.
 
     Raises:
-        PluginError: Always: the agent of this version neither scans registries nor writes to git.
+        PluginError: It failed, wholly or in part, nothing had to be changed, or the time is over.
     """
-    raise PluginError(
-        "this version of kubectl flux does not release images yet",
-        hint="Change the image's tag in git; the agent applies it with the next sync.",
+    from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
+
+    chosen = _chosen(settings, request) if request.interactive else None
+    if chosen is not None and not chosen:
+        tell("Nothing was chosen, and nothing was changed.")
+        return
+    usual = WATCH_SECONDS if request.watch else settings.timeout
+    with connect(settings, timeout=settings.timeout if settings.timeout_given else usual) as client:
+        from kubectl_flux.change import Change  # noqa: PLC0415 - loads protobuf, while kubectl starts
+
+        message = as_message(replace(request, cause=request.cause.named()), chosen)
+        kind = "dry-run " if request.dry_run else "selected " if chosen else ""
+        tell(f"Submitting {kind}release ...")
+        change = Change(client, _shown(request))
+        change.follow(client.release(message), applied=not request.dry_run, watch=request.watch)
+
+
+def as_message(request: ReleaseRequest, chosen: Iterable[Offer] | None = None) -> pb.ReleaseRequest:
+    """The request as the agent reads it; pure.
+
+    Args:
+        request: With a user that is settled.
+        chosen: The changes that somebody chose; None for whatever the request selects.
+    """
+    from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb  # noqa: PLC0415 - where the agent is asked
+
+    message = pb.ReleaseRequest(
+        workloads=request.workloads,
+        all=not request.workloads,
+        namespace=request.namespace,
+        excludes=request.excluded,
+        image=request.image,
+        force=request.force,
+        dry_run=request.dry_run,
+        cause=pb.Cause(user=request.cause.user or "", message=request.cause.message),
     )
+    for offer in chosen or ():
+        message.chosen.add(workload=offer.workload, change=offer.change)
+    return message
+
+
+def _chosen(settings: Globals, request: ReleaseRequest) -> tuple[Offer, ...]:
+    """What the person chooses from a dry run, over a connection of its own: choosing may take long.
+
+    Raises:
+        PluginError: There is no terminal, or nothing to choose.
+    """
+    from kubectl_flux.choosing import choose, offers_of, require_person  # noqa: PLC0415 - where somebody chooses only
+    from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
+
+    require_person()
+    with connect(settings) as client:
+        from kubectl_flux.change import Change  # noqa: PLC0415 - loads protobuf, while kubectl starts
+
+        tell("Submitting dry-run release ...")
+        change = Change(client, _shown(replace(request, output="")))
+        offers = offers_of(change.finish(client.release(as_message(replace(request, dry_run=True)))))
+    if not offers:
+        change.explain()
+    return choose(offers)
+
+
+def _shown(request: ReleaseRequest) -> Shown:
+    from kubectl_flux.outcomes import Shown  # noqa: PLC0415 - loads protobuf
+
+    return Shown(request.verbosity, frozenset(request.workloads), request.output, must_change=True)
 
 
 def release(
@@ -91,7 +171,9 @@ def release(
         typer.Option("--workload", metavar="strings", help="List of workloads to release, as [namespace:]kind/name"),
     ] = None,
     controller: Annotated[list[str] | None, typer.Option("--controller", "-c", metavar="strings", hidden=True)] = None,
-    all_workloads: Annotated[bool, typer.Option("--all", help="Release all workloads")] = False,
+    all_workloads: Annotated[
+        bool, typer.Option("--all", help="Release all workloads, with -n all of that namespace")
+    ] = False,
     image: Annotated[str, typer.Option("--update-image", "-i", metavar="string", help="Update a specific image")] = "",
     all_images: Annotated[
         bool, typer.Option("--update-all-images", help="Update all images to latest versions")
@@ -117,8 +199,16 @@ def release(
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
+    output: ChangeFormatFlag = "",
 ) -> None:
-    """Release a new version of a workload."""
+    """Release a new version of a workload.
+
+    The agent commits the change to git and applies it; the command ends when it is applied, or failed. Ending it
+    earlier does not end the release.
+
+    Exit codes: 0 released, or for --dry-run told; 1 failed, or there was nothing to change. The table tells why.
+    """
+    check_change_format(output)
     if bool(image) == all_images:
         raise UsageError("please supply exactly one of --update-image=<image> or --update-all-images")
     if controller:
@@ -130,6 +220,7 @@ def release(
         raise UsageError("cannot use --watch with --dry-run")
     request = ReleaseRequest(
         workloads=() if all_workloads else workload_ids(ctx.obj, namespace, given),
+        namespace=namespace if all_workloads else "",
         image=checked_image(image),
         excluded=workload_ids(ctx.obj, namespace, exclude or ()),
         force=force,
@@ -138,6 +229,7 @@ def release(
         watch=watch,
         cause=Cause(message, user),
         verbosity=verbose,
+        output=output,
     )
     for line in warnings(request):
         tell(line)

@@ -166,7 +166,7 @@ def test_a_job_carries_its_sync():
 
 @pytest.mark.parametrize("state", JobState)
 def test_every_state_of_a_job_has_its_name_in_the_contract(state):
-    message = convert.job(Job("x", 1.0, state=state), Details())
+    message = convert.job(Job("x", 1.0, state=state), Details(), Visible())
     assert pb.JobState.Name(message.state) == f"JOB_STATE_{state.name}"
     assert not message.HasField("sync")
 

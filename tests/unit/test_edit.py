@@ -169,8 +169,8 @@ def test_edits_that_disagree_are_refused():
 @pytest.mark.parametrize(
     ("edit", "reason", "written"),
     [
-        (ImageEdit(SHOP, "shop", "nginx:2"), "line 1: image .* line 1 and 19 too", b"x-image: &image nginx:2\n"),
-        (ImageEdit(SHOP, "other", "nginx:2"), "line 1: image .* line 1 and 16 too", b"x-image: &image nginx:2\n"),
+        (ImageEdit(SHOP, "shop", "nginx:2"), "line 18: image .* line 1 and 19 too", b"x-image: &image nginx:2\n"),
+        (ImageEdit(SHOP, "other", "nginx:2"), "line 18: image .* line 1 and 16 too", b"x-image: &image nginx:2\n"),
         (AnnotationEdit(SHOP, {"team": "b"}), "line 6: annotations .* line 13 too", b"team: &team b\n"),
         (AnnotationEdit(SHOP, {"new": "b"}), "line 6: annotations .* line 13 too", b"owner: *team\n    new: b\n"),
         (AnnotationEdit(SHOP, {"owner": None}), "line 6: annotations .* line 13 too", b"team: &team a\nspec:"),
@@ -220,6 +220,14 @@ def test_what_a_merge_key_brings_in_is_overridden_here_and_nowhere_else():
 )
 def test_annotations_come_and_go_where_a_person_would_put_them(before, changes, after):
     assert set_annotations(deployment(before), SHOP, changes) == deployment(after)
+
+
+def test_a_block_that_ends_a_file_without_a_line_break_can_hold_no_last_one():
+    before = b"kind: Deployment\nmetadata:\n  name: shop\n  annotations:\n    a: |\n      x"
+    assert set_annotations(before, SHOP, {"a": "y"}) == before.replace(b"|\n      x", b"|-\n      y")
+    assert set_annotations(before, SHOP, {"a": "y\n"}) == before.replace(b"|\n      x", b'"y\\n"')
+    with pytest.raises(EditError, match="would change more"):
+        set_annotations(before, SHOP, {"b": "y"})
 
 
 def test_policies_act_on_the_keys_that_are_there():

@@ -214,10 +214,7 @@ def test_readonly_keeps_the_state_in_the_secret_and_says_what_that_disables():
         (["--kube-config=/k"], "--kube-config is deprecated: use --kubeconfig instead."),
         (
             ["--registry-poll-interval=1m"],
-            (
-                "--registry-poll-interval is deprecated: use --automation-interval instead; "
-                "it has no effect yet: image automation comes in a later release."
-            ),
+            "--registry-poll-interval is deprecated: use --automation-interval instead.",
         ),
         (
             ["--git-verify-signatures"],

@@ -750,7 +750,7 @@ class ExplainResponse(_message.Message):
     def __init__(self, workload: _Optional[str] = ..., policies: _Optional[_Mapping[str, str]] = ..., automation: _Optional[_Union[Feature, _Mapping]] = ..., read_only: _Optional[str] = ..., containers: _Optional[_Iterable[_Union[ContainerExplanation, _Mapping]]] = ...) -> None: ...
 
 class ContainerExplanation(_message.Message):
-    __slots__ = ("name", "current", "pattern", "pattern_error", "order", "by_label", "picked", "update", "reason", "rejected", "rejected_count", "asked", "scan")
+    __slots__ = ("name", "current", "pattern", "pattern_error", "order", "by_label", "picked", "update", "reason", "rejected", "rejected_count", "asked", "scan", "taken_back", "taken_back_by")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CURRENT_FIELD_NUMBER: _ClassVar[int]
     PATTERN_FIELD_NUMBER: _ClassVar[int]
@@ -764,6 +764,8 @@ class ContainerExplanation(_message.Message):
     REJECTED_COUNT_FIELD_NUMBER: _ClassVar[int]
     ASKED_FIELD_NUMBER: _ClassVar[int]
     SCAN_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_BACK_FIELD_NUMBER: _ClassVar[int]
+    TAKEN_BACK_BY_FIELD_NUMBER: _ClassVar[int]
     name: str
     current: Image
     pattern: str
@@ -777,7 +779,9 @@ class ContainerExplanation(_message.Message):
     rejected_count: int
     asked: RejectedImage
     scan: RepositoryScan
-    def __init__(self, name: _Optional[str] = ..., current: _Optional[_Union[Image, _Mapping]] = ..., pattern: _Optional[str] = ..., pattern_error: _Optional[str] = ..., order: _Optional[str] = ..., by_label: _Optional[bool] = ..., picked: _Optional[_Union[Image, _Mapping]] = ..., update: _Optional[bool] = ..., reason: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedImage, _Mapping]]] = ..., rejected_count: _Optional[int] = ..., asked: _Optional[_Union[RejectedImage, _Mapping]] = ..., scan: _Optional[_Union[RepositoryScan, _Mapping]] = ...) -> None: ...
+    taken_back: str
+    taken_back_by: str
+    def __init__(self, name: _Optional[str] = ..., current: _Optional[_Union[Image, _Mapping]] = ..., pattern: _Optional[str] = ..., pattern_error: _Optional[str] = ..., order: _Optional[str] = ..., by_label: _Optional[bool] = ..., picked: _Optional[_Union[Image, _Mapping]] = ..., update: _Optional[bool] = ..., reason: _Optional[str] = ..., rejected: _Optional[_Iterable[_Union[RejectedImage, _Mapping]]] = ..., rejected_count: _Optional[int] = ..., asked: _Optional[_Union[RejectedImage, _Mapping]] = ..., scan: _Optional[_Union[RepositoryScan, _Mapping]] = ..., taken_back: _Optional[str] = ..., taken_back_by: _Optional[str] = ...) -> None: ...
 
 class RejectedImage(_message.Message):
     __slots__ = ("tag", "reason")
