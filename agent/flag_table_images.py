@@ -31,6 +31,11 @@ REGISTRY = group(
         ("index.docker.io/weaveworks/*", "index.docker.io/fluxcd/*"),
     ),
     _strings("registry-insecure-host", "hosts that may be reached over HTTP or unverified", "insecure_hosts"),
+    _strings(
+        "registry-mirror",
+        "HOST=ADDRESS: ask ADDRESS for images of HOST, such as one at localhost that only nodes can reach",
+        "mirrors",
+    ),
     Flag(
         "registry-rps",
         "float",

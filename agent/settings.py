@@ -82,6 +82,7 @@ class RegistrySettings:
     include: tuple[str, ...] = ()
     use_labels: tuple[str, ...] = ("index.docker.io/weaveworks/*", "index.docker.io/fluxcd/*")
     insecure_hosts: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
     rps: float = 200.0
     burst: int = 125
     platform: str = ""

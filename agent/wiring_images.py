@@ -26,6 +26,7 @@ from agent.registry.limits import Limits
 from agent.registry.manifests import Platform
 from agent.registry.memcached import SharedCache
 from agent.registry.memcached_servers import MemcachedSettings
+from agent.registry.mirrors import Mirrors, parse_mirrors
 from agent.registry.pull_secrets import PullSecretReader
 from agent.registry.records import Cache
 from agent.registry.scanner import Parts, Progress, Scanner
@@ -64,7 +65,8 @@ class ImageParts:
         self._warned: dict[str, float] = {}
         self._log = log
         limits = Limits(settings.rps, settings.burst, around.stop)
-        self._transport = Transport(limits, frozenset(settings.insecure_hosts), self._observe)
+        mirrors = Mirrors(parse_mirrors(settings.mirrors), around.client)
+        self._transport = Transport(limits, frozenset(settings.insecure_hosts), self._observe, mirrors)
         self._cache = self._cache_of(settings, around.folder)
         self._news: Callable[[], None] = lambda: None
         store = ImageStore(self._cache, time.time, self._changed)

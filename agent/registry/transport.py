@@ -79,12 +79,20 @@ class Transport:
     Args:
         limits: How fast each host may be asked.
         insecure: Hosts, with their port, whose certificates are not checked and which may speak plain HTTP.
+        address: Tells where a host is reached, mostly at its own name; one with another address may speak plain HTTP.
         observer: Is told of each request.
     """
 
-    def __init__(self, limits: Limits, insecure: frozenset[str], observer: Observer = lambda *_: None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        insecure: frozenset[str],
+        observer: Observer = lambda *_: None,
+        address: Callable[[str], str] = lambda host: host,
+    ) -> None:
         self._limits = limits
-        self._insecure = insecure
+        self._insecure = set(insecure)
+        self._address = address
         self._observer = observer
         self._plain: set[str] = set()
         self._local = threading.local()
@@ -93,6 +101,10 @@ class Transport:
 
     def base(self, host: str) -> str:
         """Where a host's API begins."""
+        address = self._address(host)
+        if address != host:
+            self._insecure.add(address)
+            host = address
         return f"{'http' if host in self._plain else 'https'}://{host}/v2"
 
     def send(self, question: Question, patience: float = TOTAL_TIMEOUT) -> Answer:
@@ -107,7 +119,8 @@ class Transport:
             answer = self._once(question, patience)
             if answer.status not in _REDIRECTS or "Location" not in answer.headers:
                 return answer
-            question = _redirected(question, answer.headers["Location"])
+            is_plain = urlsplit(question.url).netloc in self._plain
+            question = _redirected(question, answer.headers["Location"], may_be_plain=is_plain)
         raise RegistryError(f"{urlsplit(question.url).netloc} redirects for ever", Cause.MALFORMED)
 
     def close(self) -> None:
@@ -217,10 +230,10 @@ class _Adapter(HTTPAdapter):
         """Leave the context as it is: the base class would put certifi's authorities in its place."""
 
 
-def _redirected(question: Question, location: str) -> Question:
+def _redirected(question: Question, location: str, *, may_be_plain: bool) -> Question:
     target = urljoin(question.url, location)
     old, new = urlsplit(question.url), urlsplit(target)
-    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
+    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http" and not may_be_plain):
         raise RegistryError(f"{old.netloc} redirects to {new.scheme}: it is not followed", Cause.MALFORMED)
     headers = question.headers
     if (old.scheme, old.netloc) != (new.scheme, new.netloc):
