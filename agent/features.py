@@ -8,10 +8,10 @@ READ_ONLY = "--git-readonly: nothing may be written to git"
 SCANNING_OFF = "--registry-disable-scanning: no registry is asked"
 
 
-def automation(*, read_only: bool, scans: bool) -> Feature:
-    """Whether images are released by themselves."""
+def automation(*, read_only: bool, scans: bool, trouble: str = "") -> Feature:
+    """Whether images are released by themselves, and what is in the way of that."""
     reason = READ_ONLY if read_only else "" if scans else SCANNING_OFF
-    return Feature(enabled=not reason, reason=reason)
+    return Feature(enabled=not reason, reason=reason or trouble)
 
 
 def scanning(*, enabled: bool, trouble: str = "") -> Feature:

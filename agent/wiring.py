@@ -170,8 +170,7 @@ class Agent:
             self._watcher.snapshot,
             library,
             self._git.inbox.wake,
-            lambda marks: self._board.publish(marks=marks),
-            self._stop,
+            self._parts("automation"),
         )
         writes = WriteParts(settings, default_namespace(settings.cluster), around)
         if self._images is not None:

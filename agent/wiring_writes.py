@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent import telemetry
 from agent.git.mirror import Mirror
 from agent.git.notes import Notes
 from agent.git.records import Records
 from agent.git.trailers import ci_skip_text
 from agent.git.writer import Writer
 from agent.loop.change_lane import ChangeLane
+from agent.loop.messages import Parts
 from agent.model.errors import FluxError
-from agent.model.ids import WorkloadId
-from agent.model.status import ChangeProgress, Job, JobState, Mark
+from agent.model.status import ChangeProgress, Job, JobState
 from agent.model.workloads import WorkloadSnapshot
 from agent.registry.library import Library
+from agent.releases.accounts import outcomes_of
 from agent.releases.contract import Style, Surroundings
 from agent.releases.notes import read_note
 from agent.releases.perform import Performer
 from agent.settings import Settings
-
-RECALLED = 200
-"""Commits whose notes are looked through for a job that is not remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +32,7 @@ class WriteSurroundings:
     workloads: Callable[[], WorkloadSnapshot]
     library: Library | None
     wake: Callable[[], None]
-    publish: Callable[[Mapping[tuple[WorkloadId, str], Mark]], None]
-    stop: threading.Event
+    parts: Parts
 
 
 class WriteParts:
@@ -46,35 +40,37 @@ class WriteParts:
 
     def __init__(self, settings: Settings, default_namespace: str, around: WriteSurroundings) -> None:
         git = settings.git
+        self._head = f"refs/heads/{git.branch}"
         self._notes = Notes(around.mirror, git)
+        self._records = Records(around.mirror.repository)
         performer = Performer(
             Surroundings(
                 around.mirror,
                 Writer(around.mirror, git),
                 self._notes,
-                Records(around.mirror.repository),
+                self._records,
                 around.fetch,
                 around.workloads,
                 around.library,
                 git.paths,
                 default_namespace,
                 Style(git.set_author, ci_skip_text(git.ci_skip_message, skip=git.ci_skip)),
-                around.stop,
+                around.parts.stop,
             )
         )
         automates = around.library is not None and not git.readonly and git.url
         interval = settings.automation_interval if automates else 0.0
-        self.lane = ChangeLane(performer, telemetry.logger("automation"), interval, around.wake, around.publish)
+        self.lane = ChangeLane(around.parts, performer, interval, around.wake)
 
     def recall(self, job_id: str) -> Job | None:
-        """A change that was done before the agent started, as the note on its commit tells it."""
+        """A change that was done before the agent started, as its commit and the note on that tell it."""
         try:
-            notes = self._notes.latest(RECALLED)
+            record = self._records.of_job(self._head, job_id)
+            note = read_note(self._notes.read(record.commit) or "") if record else None
         except FluxError:
             return None
-        for commit, text in notes:
-            note = read_note(text)
-            if note is not None and note.job_id == job_id:
-                progress = ChangeProgress(note.outcomes, commit)
-                return Job(job_id, time.time(), state=JobState.SUCCEEDED, change=progress)
-        return None
+        if record is None:
+            return None
+        outcomes = note.outcomes if note and note.outcomes else outcomes_of(record.trailers)
+        progress = ChangeProgress(outcomes, record.commit)
+        return Job(job_id, record.time, state=JobState.SUCCEEDED, change=progress)

@@ -148,8 +148,8 @@ _NOTES = """\
   waiting a second later, and try to wait again. A probe is one GET over a new connection, as the kubelet's is.
 - **Registries** are the embedded one of `make demo`, in a process of its own, over HTTP on loopback. Its requests are
   counted there. *The scanner* is the agent's own with its cache and rate limits, in the process of the benchmark, with
-  a clock that is turned on; *flux-agent* is the real program on the embedded cluster. A registry that is farther away
-  takes longer, up to the rate limit.
+  a clock that is turned on; *flux-agent* is the real program on the control plane. A registry that is farther away
+  takes longer; the rate limit stays.
 - **The steady state** lasts as long as it takes until every repository's tags are due to be listed again, so each is
   listed once in it. CPU is that of the whole agent, which also watches the workloads.
 """

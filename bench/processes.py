@@ -8,6 +8,7 @@ from pathlib import Path
 
 IDLE = 0.05
 _LOOK = 1.0
+_LOOKS = 3
 
 
 def memory_of(pid: int) -> dict[str, float]:
@@ -24,11 +25,10 @@ def cpu_of(pid: int) -> float:
 
 
 def wait_until_idle(pid: int, timeout: float) -> None:
-    """Waits until a process has used next to no CPU for a second, `timeout` seconds at most."""
-    deadline, before = time.monotonic() + timeout, cpu_of(pid)
-    while time.monotonic() < deadline:
+    """Waits until a process has used next to no CPU in each of some seconds, `timeout` seconds at most."""
+    deadline, before, idle = time.monotonic() + timeout, cpu_of(pid), 0
+    while idle < _LOOKS and time.monotonic() < deadline:
         time.sleep(_LOOK)
         now = cpu_of(pid)
-        if now - before <= IDLE * _LOOK:
-            return
+        idle = idle + 1 if now - before <= IDLE * _LOOK else 0
         before = now

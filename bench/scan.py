@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from figures import Row, seconds
-from standins import USER, Asks, StandIns
+from registry import USER, Asks, Registry
 
 from agent.model.ids import WorkloadId
 from agent.model.images import Reference
@@ -88,13 +88,13 @@ class Scanning:
     """A scanner at work on a cache folder, from start to end; a context manager."""
 
     def __init__(
-        self, folder: Path, registry: StandIns, wanted: Mapping[str, Demand], *, keyring: Keyring, now: float
+        self, folder: Path, registry: Registry, wanted: Mapping[str, Demand], *, keyring: Keyring, now: float
     ) -> None:
         folder.mkdir(exist_ok=True)
         self._registry, self._wanted, self.now = registry, wanted, now
         self._stop, self._looked = threading.Event(), threading.Event()
         limits = Limits(RPS, BURST, self._stop)
-        self._transport = Transport(limits, frozenset({registry.registry}))
+        self._transport = Transport(limits, frozenset({registry.host}))
         self._cache = DiskCache(folder / "images.db", print)
         self._store = ImageStore(self._cache, self._clock)
         client = RegistryClient(self._transport, Platform)
@@ -145,7 +145,7 @@ class Scanning:
 def measure(tags: int) -> Scans:
     """Scans 20 repositories of so many tags, in every way."""
     names, indexed = [f"acme/app-{number:02}" for number in range(REPOSITORIES)], ["acme/indexed"]
-    with _registry() as (folder, registry):
+    with _folder() as folder, Registry() as registry:
         registry.push(names, tags)
         registry.push(indexed, tags, indexes=True)
         versions = _first(folder / "versions", registry, _demands(registry, names, _SEMVER))
@@ -155,7 +155,7 @@ def measure(tags: int) -> Scans:
             times, again = scanning.after(0), scanning.after(refresh.LIST_EVERY)
             later = scanning.after(refresh.FIRST_REFRESH)
         restarted = _first(folder / "times", registry, newest, now=scanning.now)
-    with _registry("--password") as (folder, registry):
+    with _folder() as folder, Registry(password=True) as registry:
         registry.push(names, tags)
         keyring = Keyring(Credential("bench", USER, USER))
         tokens = _first(folder / "tokens", registry, _demands(registry, names, _SEMVER), keyring=keyring)
@@ -163,21 +163,21 @@ def measure(tags: int) -> Scans:
 
 
 @contextmanager
-def _registry(*options: str) -> Iterator[tuple[Path, StandIns]]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, StandIns(Path(folder), *options) as registry:
-        yield Path(folder), registry
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        yield Path(folder)
 
 
-def _demands(registry: StandIns, names: list[str], policies: Mapping[str, str]) -> Mapping[str, Demand]:
+def _demands(registry: Registry, names: list[str], policies: Mapping[str, str]) -> Mapping[str, Demand]:
     """What workloads want that run these images, one each."""
     ids = {name: WorkloadId("demo", "deployment", name.rpartition("/")[2]) for name in names}
-    workloads = [Workload(ids[name], (Container("main", f"{registry.registry}/{name}:1.0.0"),)) for name in names]
+    workloads = [Workload(ids[name], (Container("main", f"{registry.host}/{name}:1.0.0"),)) for name in names]
     return demands(workloads, dict.fromkeys(ids.values(), policies), Selection())
 
 
 def _first(
     folder: Path,
-    registry: StandIns,
+    registry: Registry,
     wanted: Mapping[str, Demand],
     *,
     keyring: Keyring | None = None,

@@ -27,13 +27,14 @@ sys.path.insert(0, str(ROOT / "tests"))
 from calls import AuditLog, Calls  # noqa: E402
 from controlplane.build import SOURCE  # noqa: E402
 from controlplane.deployed import PROGRAMS, DeployedAgent  # noqa: E402
+from controlplane.door import enter_command  # noqa: E402
 from controlplane.needs import missing  # noqa: E402
 from controlplane.plane import ControlPlane  # noqa: E402
 from journal import Journal, Sync  # noqa: E402
 from processes import memory_of  # noqa: E402
 from repository import BRANCH, Content, Remote, apps, write  # noqa: E402
 
-__all__ = ["AGENT_FLAGS", "LONG", "Asked", "Stage", "kubernetes_version", "missing", "program"]
+__all__ = ["AGENT_FLAGS", "LONG", "Asked", "Stage", "enter_command", "kubernetes_version", "missing", "program"]
 NAMESPACE = "flux"
 PERSON = "alice"
 WARM_UP_APPS = 20
@@ -122,10 +123,10 @@ class Stage:
         folder = self.folder / f"manifests-{content.objects}"
         return folder if folder.exists() else write(content, folder)
 
-    def start_agent(self) -> None:
-        """Starts the real program on its repository, which is empty, and waits until it has synced that."""
+    def start_agent(self, *flags: str) -> None:
+        """Starts the real program on its repository and waits until it has synced that; `flags` beat `AGENT_FLAGS`."""
         known = len(self.journal.syncs())
-        self.agent.start(f"--git-url={self.remote.url}", f"--auth={self._auth}", *AGENT_FLAGS)
+        self.agent.start(f"--git-url={self.remote.url}", f"--auth={self._auth}", *AGENT_FLAGS, *flags)
         self.journal.wait_for(known + 1, LONG)
         self.settle()
 

@@ -89,7 +89,7 @@ class Change:
         except NotFoundError as error:
             raise NotFoundError(
                 f"{without_hint(error.message)}, and its branch in git has no commit of it",
-                hint="The agent was restarted meanwhile. Nothing was changed, unless git's log says otherwise: try again.",
+                hint="The agent was restarted meanwhile. Unless git's log says otherwise nothing was done: try again.",
             ) from error
         return self.job
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from kubectl_flux.errors import PluginError
-from kubectl_flux.outcomes import SUCCESS, update_text
+from kubectl_flux.outcomes import FAILED, SUCCESS, update_text
 from kubectl_flux.output import columns_of, table, tell
+from kubectl_flux.progress import one_line
 
 if TYPE_CHECKING:
     from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
@@ -41,6 +42,12 @@ def offers_of(job: pb.Job) -> tuple[Offer, ...]:
         if outcome.status == SUCCESS
         for change in outcome.containers
     )
+
+
+def not_offered(job: pb.Job) -> list[str]:
+    """What a dry run says of the workloads that could not be changed."""
+    failed = [outcome for outcome in job.change.outcomes if outcome.status == FAILED]
+    return [f"{outcome.workload}: {one_line(outcome.reason)}" for outcome in failed]
 
 
 @dataclass(frozen=True, slots=True)

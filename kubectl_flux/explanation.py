@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kubectl_flux.health import time_text
-from kubectl_flux.image_list import name_of
-from kubectl_flux.progress import one_line
+from kubectl_flux.image_list import name_of, tag_of
+from kubectl_flux.progress import SHORT, one_line
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 _UNWRITABLE: Mapping[str, str] = {
@@ -53,6 +53,17 @@ def feature(value: pb.Feature) -> str:
     return f"{state}: {one_line(value.reason)}" if value.reason else state
 
 
+def taken_back(container: pb.ContainerExplanation) -> list[str]:
+    """That somebody took the image back which would be next, in a list; an empty one where nobody did."""
+    tag, digest = tag_of(container.taken_back), container.taken_back.partition("@")[2]
+    picked = container.picked
+    other = digest != picked.digest if digest and picked.digest else tag != tag_of(picked.id)
+    if not container.taken_back or not container.HasField("picked") or other:
+        return []
+    commit = f" (commit {container.taken_back_by[:SHORT]})" if container.taken_back_by else ""
+    return [f"{tag or digest} was taken back{commit}, which kubectl flux automate --accept lifts"]
+
+
 def verdict(container: pb.ContainerExplanation, held: list[str]) -> Iterator[str]:
     """What becomes of the container, the answer first.
 
@@ -60,6 +71,7 @@ def verdict(container: pb.ContainerExplanation, held: list[str]) -> Iterator[str
         container: What is known of it.
         held: Why nothing is released to its workload by itself.
     """
+    held = [*held, *taken_back(container)]
     scan, reason = container.scan, one_line(container.reason)
     if not container.update:
         unknown = scan.name and not scan.tags and not container.pattern_error
@@ -124,6 +136,8 @@ def _container(container: pb.ContainerExplanation, image: str) -> dict[str, Any]
         "picked": _image(container.picked) if container.HasField("picked") else None,
         "update": container.update,
         "reason": container.reason,
+        "takenBack": container.taken_back,
+        "takenBackBy": container.taken_back_by,
         "rejected": [{"tag": each.tag, "reason": each.reason} for each in container.rejected],
         "rejectedCount": container.rejected_count,
         "asked": {"tag": asked.tag, "reason": asked.reason} if asked else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Protocol
 
 from agent import telemetry
@@ -56,33 +57,61 @@ class Changes:
         self._jobs = jobs
 
     def release(self, request: pb.ReleaseRequest, call: Call) -> pb.ReleaseResponse:
-        """A job that changes images in git."""
+        """A job that changes images in git; what it would do is told only to those who may do it."""
         spec = _release_spec(request)
-        named = list(spec.changes) if isinstance(spec, ContainersSpec) else list(spec.workloads)
-        self._admit(call, RELEASE_WORKLOADS, named, Visible() if not request.namespace else _only(request.namespace))
+        if isinstance(spec, ContainersSpec):
+            self._admit(call, RELEASE_WORKLOADS, spec.changes)
+        elif spec.workloads:
+            self._admit(call, RELEASE_WORKLOADS, spec.workloads)
+        else:
+            spec = replace(spec, within=self._admit_all(call, RELEASE_WORKLOADS, request.namespace))
+        self._require_repository()
         return pb.ReleaseResponse(job_id=self._submit("Release", call, spec, request.cause, dry_run=request.dry_run))
 
     def update_policies(self, request: pb.UpdatePoliciesRequest, call: Call) -> pb.UpdatePoliciesResponse:
         """A job that changes policies in git."""
-        updates = {_workload(change.workload): _update(change) for change in request.changes}
-        if not updates:
-            raise UsageError("no workload was named", hint="name those whose policies are to change")
-        accept = frozenset(_workload(change.workload) for change in request.changes if change.accept)
-        self._admit(call, CHANGE_POLICIES, updates, Visible())
+        updates, accept = _policies_of(request)
+        self._admit(call, CHANGE_POLICIES, updates)
+        self._require_repository()
         return pb.UpdatePoliciesResponse(
             job_id=self._submit("UpdatePolicies", call, PoliciesSpec(updates), request.cause, accept=accept)
         )
 
-    def _admit(self, call: Call, right: Right, named: Iterable[WorkloadId], within: Visible) -> None:
-        """Insist on the right in every namespace that may be touched, and on a repository that can be written."""
+    @staticmethod
+    def _admit(call: Call, right: Right, named: Iterable[WorkloadId]) -> None:
+        """Insist on the right in the namespace of every workload that is named.
+
+        Raises:
+            ForbiddenError: It is missing in some, which the error names.
+        """
         call.check()
-        status = self._reads.status()
-        namespaces = {id_.namespace for id_ in named}
-        if not namespaces:
-            namespaces = {id_.namespace for id_ in status.policies if within.shows(id_.namespace)}
-            namespaces |= within.namespaces
-        call.access.require(right, sorted(namespaces) or [""])
-        repository = status.repository
+        call.access.require(right, {id_.namespace for id_ in named})
+
+    def _admit_all(self, call: Call, right: Right, namespace: str) -> Visible:
+        """Insist on the right in that namespace, or in every one that has a workload in git; where the job may act.
+
+        What is pushed to git meanwhile may be in other namespaces: those are left out, unless the right holds in all.
+
+        Raises:
+            ForbiddenError: It is missing in some, which the error names.
+        """
+        call.check()
+        if namespace:
+            call.access.require(right, [namespace])
+            return _only(namespace)
+        namespaces = frozenset(id_.namespace for id_ in self._reads.status().policies)
+        call.access.require(right, namespaces or [""])
+        if call.access.visible(right, namespaces).everything:
+            return Visible()
+        return Visible(everything=False, namespaces=namespaces)
+
+    def _require_repository(self) -> None:
+        """Insist on a repository that can be written.
+
+        Raises:
+            NotReadyError: It cannot be, and why.
+        """
+        repository = self._reads.status().repository
         if not repository.url:
             raise NotReadyError("no git repository is configured", hint="start flux-agent with --git-url")
         if repository.read_only:
@@ -104,7 +133,7 @@ class Changes:
         asked = Asked(
             str(uuid.uuid4()),
             spec,
-            Cause(_text(cause.user), _text(cause.message)),
+            Cause(_line(cause.user), _text(cause.message)),
             caller.name,
             caller.credential_id,
             dry_run,
@@ -124,28 +153,45 @@ class Changes:
 
 
 def _release_spec(request: pb.ReleaseRequest) -> ReleaseSpec | ContainersSpec:
-    if len(request.workloads) > MAX_WORKLOADS or len(request.chosen) > MAX_WORKLOADS:
-        raise UsageError(f"more than {MAX_WORKLOADS} workloads were named", hint="say all, or fewer")
+    _bounded(len(request.workloads) + len(request.excludes) + len(request.chosen), "say all, or fewer")
     if request.chosen:
         changes: dict[WorkloadId, tuple[ContainerChange, ...]] = {}
         for each in request.chosen:
-            id_ = _workload(each.workload)
+            id_ = WorkloadId.parse(each.workload)
             changes[id_] = (*changes.get(id_, ()), _change(each.change))
         return ContainersSpec(changes, force=request.force)
     if request.all == bool(request.workloads):
         raise UsageError("please supply either --all, or at least one --workload=<workload>")
     return ReleaseSpec(
-        tuple(map(_workload, request.workloads)),
-        tuple(map(_workload, request.excludes)),
+        tuple(map(WorkloadId.parse, request.workloads)),
+        tuple(map(WorkloadId.parse, request.excludes)),
         Reference.parse(request.image) if request.image else None,
         request.force,
         _only(request.namespace) if request.namespace else Visible(),
     )
 
 
+def _policies_of(request: pb.UpdatePoliciesRequest) -> tuple[dict[WorkloadId, PolicyUpdate], frozenset[WorkloadId]]:
+    """The updates, and the workloads whose marks are lifted."""
+    _bounded(len(request.changes), "name fewer")
+    updates: dict[WorkloadId, PolicyUpdate] = {}
+    for change in request.changes:
+        id_ = WorkloadId.parse(change.workload)
+        if id_ in updates:
+            raise UsageError(f"{id_} is named twice", hint="ask for all of its changes at once")
+        updates[id_] = _update(change)
+    if not updates:
+        raise UsageError("no workload was named", hint="name those whose policies are to change")
+    accept = frozenset(WorkloadId.parse(change.workload) for change in request.changes if change.accept)
+    return updates, accept
+
+
 def _update(change: pb.PolicyChange) -> PolicyUpdate:
+    """In the order of names: a message's map has none, and what is added to a file should."""
     return PolicyUpdate(
-        {name: _text(value) for name, value in change.set.items()}, frozenset(change.remove), change.tag_all
+        {name: _text(value) for name, value in sorted(change.set.items())},
+        frozenset(change.remove),
+        _text(change.tag_all),
     )
 
 
@@ -154,20 +200,31 @@ def _change(value: pb.ContainerChange) -> ContainerChange:
     return ContainerChange(value.container, current, Reference.parse(value.target))
 
 
-def _workload(text: str) -> WorkloadId:
-    return WorkloadId.parse(text)
-
-
 def _only(namespace: str) -> Visible:
     return Visible(everything=False, namespaces=frozenset({namespace}))
 
 
-def _text(value: str) -> str:
-    """A text of reasonable length, without what would break out of its line in a log.
+def _bounded(number: int, hint: str) -> None:
+    """Refuse what no person asks for.
 
     Raises:
-        UsageError: It is longer.
+        UsageError: More than `MAX_WORKLOADS` were named.
+    """
+    if number > MAX_WORKLOADS:
+        raise UsageError(f"more than {MAX_WORKLOADS} workloads were named", hint=hint)
+
+
+def _text(value: str) -> str:
+    """A text without spaces around it.
+
+    Raises:
+        UsageError: It is longer than `MAX_TEXT`.
     """
     if len(value) > MAX_TEXT:
         raise UsageError(f"a message or name is longer than {MAX_TEXT} characters")
     return value.strip()
+
+
+def _line(value: str) -> str:
+    """A text of one line, as a user's name is in annotations, commits and logs."""
+    return " ".join(_text(value).split())

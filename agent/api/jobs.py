@@ -18,6 +18,9 @@ from agent.model.jobs import SyncTicket
 from agent.model.status import ChangeProgress, Job, JobState, SyncProgress
 from agent.releases.contract import Asked, ChangeTicket, Done
 
+MAX_OUTCOMES = 50_000
+"""Workloads' outcomes that are remembered, some 15 MB: a release of all in a large repository has thousands."""
+
 _SLICE = 0.5
 """Seconds between two looks at whether waiting still makes sense."""
 
@@ -154,6 +157,7 @@ class Jobs:
             elif progress is not None:
                 told = replace(told, sync=progress)
             self._jobs[job_id] = told
+            self._trim(told)
             self._observe(job, state)
             self._changed.notify_all()
 
@@ -161,7 +165,7 @@ class Jobs:
         if job_id not in self._jobs:
             raise NotFoundError(
                 f"there is no job {job_id[:64]!r}",
-                hint="the agent forgets old jobs, and all of them when it restarts; ask for the sync again",
+                hint="the agent forgets old jobs, and those without a commit when it restarts; ask again",
             )
         return self._jobs[job_id]
 
@@ -174,6 +178,17 @@ class Jobs:
                 f"{self._limit} jobs are waiting already", hint="try again when some are done", temporary=True
             )
         del self._jobs[oldest]
+
+    def _trim(self, newest: Job) -> None:
+        """Forget the oldest ended changes of git whose outcomes are too many together, but never the newest one."""
+        if not (newest.state.ended and newest.change and newest.change.outcomes):
+            return
+        ended = [job for job in self._jobs.values() if job.state.ended and job.change and job is not newest]
+        room = MAX_OUTCOMES - len(newest.change.outcomes)
+        for job in reversed(ended):
+            room -= len(job.change.outcomes) if job.change else 0
+            if room < 0:
+                del self._jobs[job.id]
 
     def _forget(self, job_id: str) -> None:
         with self._changed:

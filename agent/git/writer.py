@@ -38,6 +38,18 @@ class EmptyChangeError(GitError):
     """The changes leave every file as it is."""
 
 
+class UneditableError(GitError):
+    """A path is no plain file, so it is never edited.
+
+    Attributes:
+        path: Which one.
+    """
+
+    def __init__(self, message: str, *, path: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+
+
 class _State(NamedTuple):
     """What a path holds in a tree."""
 
@@ -95,6 +107,7 @@ class Writer:
 
         Raises:
             EmptyChangeError: Nothing would change.
+            UneditableError: A path is a symbolic link or a submodule.
             GitError: A path cannot be written, or the mirror cannot; nothing was changed then.
             StoppedError: The agent is shutting down.
         """
@@ -228,8 +241,10 @@ def _require_editable(path: str, entry: _Entry | None) -> None:
     if "\0" in path or not path:
         raise GitError(f"{path!r} is no path")
     if entry is not None and entry.state.mode in _SPECIAL:
-        raise GitError(
-            f"{path} is {_SPECIAL[entry.state.mode]}, which is never edited", hint="change what it leads to instead"
+        raise UneditableError(
+            f"{path} is {_SPECIAL[entry.state.mode]}, which is never edited",
+            path=path,
+            hint="change what it leads to instead",
         )
 
 

@@ -1,26 +1,38 @@
 """The part of the git lane that changes git: what people ask for, and what automation wants.
 
 It has no thread: it works on the git lane's, so that one writer is at work at a time. A change that fails ends its own
-job and nothing else. Automation looks by the clock, and soon after a scan has brought something new.
+job and nothing else. Automation looks by the clock, soon after a scan has brought something new, and at once after
+somebody has changed policies.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.loop.ports import Log
-from agent.model.errors import FluxError, StoppedError
+from agent import features
+from agent.loop.messages import Parts
+from agent.model.errors import FluxError, NotReadyError, StoppedError
 from agent.model.ids import WorkloadId
 from agent.model.status import Mark, Status
+from agent.model.updates import Outcomes, PoliciesSpec
 from agent.releases.contract import Asked, ChangeTicket, Done
 
 SETTLE = 1.0
-"""Seconds between two looks that news of scans bring about: a scan of many repositories is one piece of news."""
+"""Seconds without news after which automation looks: a scan of many repositories is one piece of news."""
+LONGEST_SETTLE = 5.0
+"""Seconds after the first news when automation looks though more keep coming."""
+NOT_READY_PAUSE = 2.0
+"""Seconds until the next look where the workloads of the cluster are not known yet."""
+TROUBLE_PAUSE = 30.0
+"""Seconds until the next look, at most, where trying again may help."""
+MOST_TOLD = 20
+"""Workloads that one look's log names."""
 
 
 class Performer(Protocol):
@@ -38,106 +50,149 @@ class Performer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AutomationTimes:
-    """When automation looks next and looked last: seconds on the monotonic clock."""
+    """When automation looks next, by the clock and because of news: seconds on the monotonic clock."""
 
-    next_look: float = 0.0
-    looked_at: float = 0.0
+    by_clock: float = 0.0
+    first_news: float = math.inf
+    last_news: float = math.inf
 
-    def after(self, now: float, interval: float) -> AutomationTimes:
-        """The next look comes after the interval."""
-        return AutomationTimes(now + interval, now)
+    @property
+    def next_look(self) -> float:
+        """When that is."""
+        return min(self.by_clock, self.last_news + SETTLE, self.first_news + LONGEST_SETTLE)
 
-    def hurried(self) -> AutomationTimes:
-        """The next look comes soon."""
-        return AutomationTimes(min(self.next_look, self.looked_at + SETTLE), self.looked_at)
+    def with_news(self, now: float) -> AutomationTimes:
+        """The next look comes when no more news come."""
+        return replace(self, first_news=min(self.first_news, now), last_news=now)
 
 
 class ChangeLane:
     """Changes git on the git lane's thread.
 
     Args:
+        parts: Where is told what became of it.
         performer: Performs changes.
-        log: Where automation tells what it did.
         interval: Seconds between two looks of automation; 0 switches it off.
         wake: Lets the git lane look again.
-        publish: Takes what people took back, whenever that has changed.
     """
 
-    def __init__(
-        self,
-        performer: Performer,
-        log: Log,
-        interval: float,
-        wake: Callable[[], None],
-        publish: Callable[[Mapping[tuple[WorkloadId, str], Mark]], None],
-    ) -> None:
+    def __init__(self, parts: Parts, performer: Performer, interval: float, wake: Callable[[], None]) -> None:
+        self._parts = parts
         self._performer = performer
-        self._publish = publish
-        self._log = log
         self._interval = interval
         self._wake = wake
         self._times = AutomationTimes()
         self._news = threading.Event()
         self._trouble = ""
+        self._failed: Mapping[WorkloadId, str] = {}
+        self._marks: Mapping[tuple[WorkloadId, str], Mark] = {}
 
     def images_changed(self) -> None:
-        """A scan has brought something new, or a workload is automated from now on. Calls may be many."""
+        """A scan has brought something new. Calls may be many, from any thread."""
         if self._interval and not self._news.is_set():
             self._news.set()
             self._wake()
 
-    def due(self, now: float) -> float:
-        """When automation looks next, on the monotonic clock."""
-        if not self._interval:
-            return now + 3600.0
+    def due(self, status: Status, now: float) -> float:
+        """When automation looks next, on the monotonic clock; never, where it is off or git cannot be read yet."""
         if self._news.is_set():
             self._news.clear()
-            self._times = self._times.hurried()
-        return self._times.next_look
+            self._times = self._times.with_news(now)
+        ready = self._interval and status.repository.ready and status.revision_seen
+        return self._times.next_look if ready else math.inf
 
     def perform(self, ticket: ChangeTicket) -> str:
-        """Do what somebody asked for and end their job; the commit that came of it, empty for none."""
+        """Do what somebody asked for and end their job; where the branch is if it has moved, else empty."""
+        asked, log = ticket.asked, self._parts.log
         ticket.running()
         try:
-            done = self._performer.perform(ticket.asked)
+            done = self._performer.perform(asked)
         except StoppedError as error:
             ticket.failed(error.message, "nothing was changed, unless the branch says otherwise; try again in a moment")
         except FluxError as error:
-            self._log.warning("a change failed", job=ticket.asked.job_id, error=str(error))
+            log.warning("a change failed", job=asked.job_id, error=str(error))
             ticket.failed(error.message, error.hint)
-        except Exception as error:  # noqa: BLE001 # a bug in one change must not stop the next one
-            self._log.warning("unexpected error in a change", job=ticket.asked.job_id, exc_info=error)
+        except OSError as error:
+            log.warning("a change failed", job=asked.job_id, error=str(error))
+            ticket.failed(
+                f"the change could not be written: {error}", "make room in --cache-dir and for temporary files"
+            )
+        except Exception as error:  # a bug in one change must not stop the next one
+            log.warning("unexpected error in a change", job=asked.job_id, exc_info=error)
             ticket.failed("the change ran into a bug of flux-agent", "its log holds the trace")
         else:
-            self._log.info("a change is done", job=ticket.asked.job_id, commit=done.commit)
+            log.info("a change is done", job=asked.job_id, commit=done.commit)
+            if done.commit:
+                self._tell_marks(done.head)
+            if done.commit and isinstance(asked.spec, PoliciesSpec):
+                self._times = AutomationTimes()
             ticket.succeeded(done)
-            self.images_changed()
-            return done.commit
+            return done.head
         return ""
 
     def automate(self, status: Status) -> str:
-        """Look whether automation wants something, where it is time for that; the commit that came of it."""
+        """Look whether automation wants something, where it is time for that; where the branch is if it has moved."""
         now = time.monotonic()
-        if not self._interval or self.due(now) > now or not (status.repository.ready and status.revision_seen):
+        if self.due(status, now) > now:
             return ""
-        self._times = self._times.after(now, self._interval)
+        self._times = AutomationTimes(now + self._interval)
         try:
             done = self._performer.automate(str(uuid.uuid4()), status.revision_seen)
         except StoppedError:
             return ""
-        except FluxError as error:
-            if str(error) != self._trouble:
-                self._log.warning("automation could not change git", error=str(error))
-            self._trouble = str(error)
+        except (FluxError, OSError) as error:
+            self._stumble(error, now)
             return ""
-        except Exception as error:  # noqa: BLE001 # a bug in automation must not stop what people ask for
-            self._log.warning("unexpected error in automation", exc_info=error)
+        except Exception as error:  # a bug in automation must not stop what people ask for
+            self._parts.log.warning("unexpected error in automation", exc_info=error)
             return ""
-        self._trouble = ""
-        marks = self._performer.marks(done.commit or status.revision_seen)
-        if marks != status.marks:
-            self._publish(marks)
+        self._tell_trouble("")
+        self._tell_failed(done.outcomes)
+        self._tell_marks(done.head or status.revision_seen)
         if done.commit:
-            changed = [str(id_) for id_, outcome in done.outcomes.items() if outcome.status == "success"]
-            self._log.info("automation changed git", commit=done.commit, workloads=len(changed))
-        return done.commit
+            changed = sum(outcome.status == "success" for outcome in done.outcomes.values())
+            self._parts.log.info("automation changed git", commit=done.commit, workloads=changed)
+        return done.head
+
+    def _stumble(self, error: Exception, now: float) -> None:
+        """Look again soon where that may help, and tell of the trouble once."""
+        temporary = isinstance(error, FluxError) and error.temporary
+        if temporary and isinstance(error, NotReadyError):
+            self._times = AutomationTimes(now + NOT_READY_PAUSE)
+            return
+        if temporary:
+            self._times = AutomationTimes(now + min(self._interval, TROUBLE_PAUSE))
+        self._tell_trouble(str(error))
+
+    def _tell_trouble(self, trouble: str) -> None:
+        if trouble == self._trouble:
+            return
+        self._trouble = trouble
+        if trouble:
+            self._parts.log.warning("automation could not change git", error=trouble)
+        self._parts.board.publish(automation=features.automation(read_only=False, scans=True, trouble=trouble))
+
+    def _tell_failed(self, outcomes: Outcomes) -> None:
+        """Tell of workloads that could not be changed, of each once for as long as its reason stays."""
+        failed = {id_: outcome.reason for id_, outcome in outcomes.items() if outcome.status == "failed"}
+        fresh = [id_ for id_, reason in failed.items() if self._failed.get(id_) != reason]
+        for id_ in fresh[:MOST_TOLD]:
+            self._parts.log.warning("automation could not change a workload", workload=str(id_), reason=failed[id_])
+        self._failed = failed
+
+    def _tell_marks(self, revision: str) -> None:
+        """Publish what people took back as of a revision, where that has changed.
+
+        What cannot be read now is told by automation's next look.
+        """
+        try:
+            marks = self._performer.marks(revision)
+        except StoppedError:
+            return
+        except Exception as error:  # what is done is done
+            log = self._parts.log
+            log.warning("it cannot be told what people took back", revision=revision, exc_info=error)
+            return
+        if marks != self._marks:
+            self._parts.board.publish(marks=marks)
+            self._marks = marks

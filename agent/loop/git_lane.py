@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -62,6 +63,7 @@ class GitLane:
         self._unreadable = False
         self._revisions: Inbox[Revision] | None = None
         self._changes: ChangeLane | None = None
+        self._waiting: deque[ChangeTicket] = deque()
 
     def feed(self, revisions: Inbox[Revision]) -> None:
         """Where revisions go."""
@@ -95,36 +97,48 @@ class GitLane:
         self.inbox.wake()
 
     def run(self) -> None:
-        """The lane's loop."""
+        """The lane's loop: one change at a time, so that syncs come to their end between two of many."""
         while not self._parts.stop.is_set():
-            now = time.monotonic()
-            due = self._changes.due(now) if self._changes is not None else self._times.next_fetch
-            items = self.inbox.take(min(self._times.next_fetch, due) - now)
-            for item in items:
-                if isinstance(item, Synced):
-                    self._finish(item)
+            tickets = self._sort(self.inbox.take(self._patience()))
             if self._notified.is_set():
                 self._notified.clear()
                 self._times = self._times.hurried()
-            tickets = tuple(item for item in items if not isinstance(item, Synced | Change))
             if not self._parts.stop.is_set() and (tickets or time.monotonic() >= self._times.next_fetch):
                 self._fetch(tickets)
-            if self._changes is not None:
-                self._write(self._changes, [item.ticket for item in items if isinstance(item, Change)])
+            if self._changes is not None and not self._parts.stop.is_set():
+                self._write(self._changes)
+        self._sort(self.inbox.take(0.0))
+        for ticket in self._waiting:
+            ticket.failed("flux-agent is shutting down", "nothing was changed; try again in a moment")
 
-    def _write(self, changes: ChangeLane, tickets: Iterable[ChangeTicket]) -> None:
-        """Perform the changes that were asked for, then those that automation wants."""
-        for ticket in tickets:
-            if self._parts.stop.is_set():
-                return
-            self._arrived(changes.perform(ticket))
-        if not self._parts.stop.is_set():
-            self._arrived(changes.automate(self._parts.board.status()))
+    def _patience(self) -> float:
+        """Seconds until there is something to do, whoever may ask for more meanwhile."""
+        now = time.monotonic()
+        due = (
+            self._changes.due(self._parts.board.status(), now) if self._changes is not None else self._times.next_fetch
+        )
+        return 0.0 if self._waiting else min(self._times.next_fetch, due) - now
 
-    def _arrived(self, commit: str) -> None:
-        """A commit of ours is on the branch: let the cluster lane apply it at once."""
-        if commit:
-            self._seen(commit, ())
+    def _sort(self, items: Iterable[SyncTicket | Synced | Change]) -> tuple[SyncTicket, ...]:
+        """Finish what was synced, queue the changes; the syncs that were asked for."""
+        tickets: list[SyncTicket] = []
+        for item in items:
+            if isinstance(item, Synced):
+                self._finish(item)
+            elif isinstance(item, Change):
+                self._waiting.append(item.ticket)
+            else:
+                tickets.append(item)
+        return tuple(tickets)
+
+    def _write(self, changes: ChangeLane) -> None:
+        """Perform the next change that was asked for, or else what automation wants."""
+        if self._waiting:
+            head = changes.perform(self._waiting.popleft())
+        else:
+            head = changes.automate(self._parts.board.status())
+        if head:  # the cluster lane applies it at once
+            self._seen(head, ())
 
     def _fetch(self, tickets: tuple[SyncTicket, ...]) -> None:
         now = time.monotonic

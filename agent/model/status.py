@@ -76,12 +76,13 @@ class Feature:
 class Mark:
     """An image that somebody took back: it and what is older is not released by itself.
 
-    `commit` took it back, or released what was then undone `by_hand` in git.
+    `commit` took it back, or released what was then undone `by_hand` in git; `at` is its time in Unix seconds.
     """
 
     image: str
     commit: str
     by_hand: bool = False
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ WORKERS = 12
 WORKERS_OF_A_HOST = 4
 TICK = 1.0
 """Seconds between two looks at what is due, where nothing wakes the scanner earlier."""
+MOST_AGAIN = 20
+"""Tags that are looked at again, before their time, where somebody says that their repository has changed."""
 SAVE_EVERY = 200
 """Tags after which a long scan is saved."""
 
@@ -219,7 +221,8 @@ class _Scan:
         """List the tags where that is due, then look at those that are; whether all went well.
 
         `asked` are tags that somebody waits for, None where nobody does; whoever waits may have mended what failed.
-        With `again` the tags are listed though that is not due.
+        With `again` the tags are listed though that is not due, and where few of them count, those are looked at: one
+        may have moved.
         """
         store, clock = self._parts.store, self._parts.clock
         state = store.state(self._name)
@@ -231,7 +234,8 @@ class _Scan:
             return False
         wanted = dict.fromkeys((*(tag for tag in state.tags if tag in asked), *self._demand.tags(state.tags)))
         due = [tag for tag in wanted if tag in asked and not state.tags[tag].checked_at]
-        due += [tag for tag in refresh.due_tags(state, wanted, clock()) if tag not in due]
+        early = wanted if again and len(wanted) <= MOST_AGAIN else refresh.due_tags(state, wanted, clock())
+        due += [tag for tag in early if tag not in due]
         fine = self._look_at_all(state, due) if due else not state.error
         if fine and not self._complaint:
             self._parts.limits.of(self._demand.image.host).recover()

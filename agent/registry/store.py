@@ -36,7 +36,7 @@ class ImageStore:
     Args:
         cache: Where it is kept.
         clock: The time in Unix seconds.
-        changed: Is called after each change.
+        changed: Is called after each change of what there is to release: of tags, and of what they stand for.
     """
 
     def __init__(self, cache: Cache, clock: Callable[[], float], changed: Callable[[], None] = lambda: None) -> None:
@@ -93,13 +93,15 @@ class ImageStore:
     def put(self, state: RepositoryState, *, save: bool = True) -> None:
         """Keep a repository's new state; `save` also on disk."""
         with self._lock:
-            known = self._known.setdefault(state.name, _Known(state))
+            known = self._known.setdefault(state.name, _Known(RepositoryState(state.name)))
+            is_news = _meaning(known.state) != _meaning(state)
             known.state, known.repository, known.orders = state, None, {}
             digests = {tag.digest for tag in state.tags.values()}
             known.manifests = {name: kept for name, kept in known.manifests.items() if name in digests}
         if save:
             self._cache.put_repository(state)
-        self._changed()
+        if is_news:
+            self._changed()
 
     def keep_only(self, names: Iterable[str]) -> None:
         """Forget, in memory, what no workload uses any more."""
@@ -143,6 +145,11 @@ class ImageStore:
             error=state.error,
             credential=state.credential,
         )
+
+
+def _meaning(state: RepositoryState) -> dict[str, tuple[str, str]]:
+    """What tags stand for; when they were looked at does not matter."""
+    return {tag: (seen.digest, seen.error) for tag, seen in state.tags.items()}
 
 
 def _image(tag: str, seen: TagState, manifests: Mapping[str, Manifest], latest: float) -> Image | None:

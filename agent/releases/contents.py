@@ -39,18 +39,20 @@ def edited_files(
 
 
 def _edited(text: bytes, edits: Sequence[PlannedEdit], default_namespace: str) -> tuple[bytes, dict[WorkloadId, str]]:
-    """A file's new content, and why some of its workloads were left out; it is read once where all goes well."""
+    """A file's new content, and why some of its workloads were left out.
+
+    It is read once where all goes well; else it is tried by halves, so that one bad workload among many is found soon.
+    """
     try:
         return edited(text, [_value(edit) for edit in edits], default_namespace=default_namespace), {}
-    except EditError:
-        failed: dict[WorkloadId, str] = {}
-    for id_ in dict.fromkeys(edit.workload for edit in edits):
-        own = [_value(edit) for edit in edits if edit.workload == id_]
-        try:
-            text = edited(text, own, default_namespace=default_namespace)
-        except EditError as error:
-            failed[id_] = str(error)
-    return text, failed
+    except EditError as error:
+        workloads = list(dict.fromkeys(edit.workload for edit in edits))
+        if len(workloads) < 2:
+            return text, dict.fromkeys(workloads, str(error))
+    first = frozenset(workloads[: len(workloads) // 2])
+    text, failed = _edited(text, [edit for edit in edits if edit.workload in first], default_namespace)
+    text, more = _edited(text, [edit for edit in edits if edit.workload not in first], default_namespace)
+    return text, failed | more
 
 
 def _value(edit: PlannedEdit) -> Edit:

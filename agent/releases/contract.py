@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from agent.git.authors import Author
+from agent.git.records import Record
 from agent.manifests.load import TreeFile
 from agent.model.errors import GitError
 from agent.model.ids import WorkloadId
@@ -41,10 +42,22 @@ class Writer(Protocol):
         *,
         allow_empty: bool = False,
     ) -> str:
-        """Make a commit, not yet seen by anybody."""
+        """Make a commit, not yet seen by anybody.
+
+        Raises:
+            UneditableError: A path is no plain file.
+            EmptyChangeError: Nothing would change.
+            GitError: It cannot be written.
+        """
 
     def push(self, commit: str) -> None:
-        """Send it."""
+        """Send it.
+
+        Raises:
+            PushRaceError: Somebody else was faster.
+            PushRefusedError: The server does not take it.
+            GitError: There was no answer, so it may have arrived.
+        """
 
     def is_on_branch(self, commit: str) -> bool:
         """Whether it arrived."""
@@ -61,10 +74,10 @@ class Notes(Protocol):
 
 
 class Records(Protocol):
-    """The agent's own commits."""
+    """The agent's own commits; every call may raise `GitError`."""
 
-    def before(self, head: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-        """The newest up to `head`, by id and trailers, the newest first."""
+    def since(self, known: str, head: str) -> tuple[bool, Iterator[Record]]:
+        """Those up to `head`, the oldest first, and whether they go on where `known` ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +105,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of it; the commit is empty where nothing was written."""
+    """What came of it; the commit is empty where nothing was written, `head` is where the branch was after it."""
 
     outcomes: Outcomes = field(default_factory=dict, hash=False)
     commit: str = ""
+    head: str = ""
     notices: tuple[str, ...] = ()
 
 

@@ -44,6 +44,10 @@ def _containers(body: Mapping[str, Any], path: Iterable[str | int]) -> tuple[Con
     return tuple(
         Container(entry["name"], entry["image"], init)
         for field, init in (("containers", False), ("initContainers", True))
-        for entry in pod.get(field) or ()
+        for entry in _list(pod.get(field))
         if isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(entry.get("image"), str)
     )
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -47,6 +47,11 @@ def commit_message(spec: Spec, outcomes: Outcomes, message: str = "") -> str:
     return _of_automation(spec)
 
 
+def accepting_message(accepted: Iterable[WorkloadId]) -> str:
+    """The message of a commit that lets images through again which were taken back, and changes nothing else."""
+    return f"Accepted again what was taken back: {', '.join(sorted(map(str, accepted)))}"
+
+
 def _of_release(spec: ReleaseSpec) -> str:
     return f"Release {spec.image or 'all latest'} to {', '.join(map(str, spec.workloads)) or 'all'}"
 

@@ -8,45 +8,106 @@ answer, the next fetch tells whether it arrived.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from agent.git.push import PushRaceError, PushRefusedError
 from agent.git.trailers import finished_message
-from agent.git.writer import EmptyChangeError
+from agent.git.writer import EmptyChangeError, UneditableError
 from agent.manifests.load import ManifestLoader
-from agent.model.errors import GitError, NotReadyError, UsageError
+from agent.model.errors import GitError, NotReadyError, StoppedError
 from agent.model.ids import WorkloadId
 from agent.model.status import Mark
 from agent.model.updates import (
-    AutomaticSpec,
-    ContainerChange,
+    NO_CHANGES,
     ContainersSpec,
     Definition,
+    Outcome,
     Plan,
     PoliciesSpec,
     ReleaseSpec,
     Spec,
 )
-from agent.model.workloads import Workload
-from agent.registry.demand import pattern_of, reference_of
-from agent.registry.library import Library, Wish
-from agent.registry.records import PullScope
-from agent.releases import calculate, policies, quarantine
-from agent.releases.contents import edited_files
+from agent.model.workloads import WorkloadSnapshot
+from agent.registry.library import Library
+from agent.releases import accounts, calculate, policies, quarantine
+from agent.releases.contents import PlannedEdit, edited_files
 from agent.releases.contract import Asked, Done, Surroundings
 from agent.releases.definitions import definitions
-from agent.releases.messages import commit_message
+from agent.releases.inform import PATIENCE, Informant
+from agent.releases.messages import accepting_message, commit_message
 from agent.releases.notes import Note, write_note
 
 ATTEMPTS = 6
 """Times that a change is planned anew because somebody pushed in between."""
 PAUSE = 0.2
-PATIENCE = 20.0
-"""Seconds that a release waits for what has to be found out about images."""
-
+"""Seconds before the second attempt; twice as many before the third, and so on."""
+LIFTED = "what was taken back may be released again"
 
 Planner = Callable[[Sequence[Definition]], Plan]
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    """What is known of the revision that was looked at last, by its full id."""
+
+    sha: str = ""
+    definitions: tuple[Definition, ...] = ()
+    blobs: Mapping[str, str] = field(default_factory=dict)
+    """Of every file, by path."""
+    memory: quarantine.Memory = field(default_factory=quarantine.Memory)
+    marks: Mapping[quarantine.Key, Mark] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A change that is ready to be committed on a revision."""
+
+    base: str
+    plan: Plan
+    contents: Mapping[str, bytes]
+    accepted: frozenset[WorkloadId] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to commit."""
+        return not (self.contents or self.accepted)
+
+    def without(self, path: str, reason: str) -> _Draft:
+        """The same change without a file, and without the workloads in it."""
+        plan = self.plan
+        edits: tuple[PlannedEdit, ...] = (*plan.images, *plan.annotations)
+        for edit in edits:
+            if edit.path == path:
+                plan = plan.without(edit.workload, reason)
+        return replace(self, plan=plan, contents={key: self.contents[key] for key in self.contents if key != path})
+
+
+@dataclass(slots=True)
+class _Tries:
+    """What became of the attempts so far."""
+
+    sent: list[tuple[Done, Spec]] = field(default_factory=list)
+    """Commits whose push had no answer."""
+    trouble: GitError | None = None
+    is_open: bool = False
+    """Whether it is not known if the last one of them arrived."""
+
+    def error(self) -> GitError:
+        """Why the change is given up."""
+        why = self.trouble.message if self.trouble else "nobody knows why"
+        if self.is_open:
+            commit = self.sent[-1][0].commit[:7]
+            return GitError(
+                f"it is not known whether commit {commit} has reached the git server: {why}",
+                hint="look at the branch before you ask again",
+                temporary=True,
+            )
+        return GitError(
+            f"the change was given up after {ATTEMPTS} attempts: {why}",
+            hint="nothing was changed; try again",
+            temporary=True,
+        )
 
 
 class Performer:
@@ -55,26 +116,17 @@ class Performer:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._loader = ManifestLoader()
-        self._marks: Mapping[quarantine.Key, Mark] = {}
-        self._known: tuple[str, tuple[Definition, ...], Mapping[str, str]] = ("", (), {})
+        self._known = _Revision()
 
     def perform(self, asked: Asked) -> Done:
         """Do what somebody asked for.
 
         Raises:
             UsageError: It makes no sense, such as an image that does not exist.
-            GitError: It was not done; nothing was changed.
+            GitError: It was not done; nothing was changed, unless the error says that this is not known.
             StoppedError: The agent is shutting down.
         """
-        spec = asked.spec
-        if isinstance(spec, PoliciesSpec):
-            planner: Planner = lambda found: policies.update_policies(spec, found)  # noqa: E731 # one of three
-        elif isinstance(spec, ContainersSpec):
-            planner = lambda found: calculate.release_picked(spec, found, self._around.workloads())  # noqa: E731
-        else:
-            self._find_image(spec)
-            planner = lambda found: self._informed(spec, found)  # noqa: E731
-        return self._write(asked, planner)
+        return self._write(asked, self._planner(asked.spec))
 
     def automate(self, job_id: str, head: str) -> Done:
         """Release the newest image to every automated workload that does not run it; what is not known is asked for.
@@ -82,21 +134,21 @@ class Performer:
         The repository is fetched only where something is to be changed in the revision `head`.
 
         Raises:
-            GitError: It was not done; nothing was changed.
+            NotReadyError: The workloads of the cluster are not known yet.
+            GitError: It was not done; nothing was changed, unless the error says that this is not known.
             StoppedError: The agent is shutting down.
         """
-        library = self._library()
+        informant, library = self._informant(0.0), self._library()
 
         def planner(found: Sequence[Definition]) -> Plan:
-            rejected = quarantine.rejected(self._marks, found, library)
-            plan = calculate.automate(found, self._around.workloads(), library, rejected)
-            library.ask(self._wishes(plan))
+            rejected = quarantine.rejected(self._known.marks, found, library)
+            plan = calculate.automate(found, informant.snapshot, library, rejected)
+            library.ask(informant.wishes(plan))
             return plan
 
-        plan = planner(self.definitions(head))
-        if not plan.changes_git:
-            return Done(plan.outcomes)
-        return self._write(Asked(job_id, ReleaseSpec()), planner, automatic=True)
+        asked = Asked(job_id, ReleaseSpec())
+        draft = self._drafted(head, asked, planner)
+        return Done(draft.plan.outcomes) if draft.is_empty else self._write(asked, planner, draft, automatic=True)
 
     def definitions(self, revision: str) -> tuple[Definition, ...]:
         """The workloads of a revision.
@@ -104,7 +156,7 @@ class Performer:
         Raises:
             GitError: It cannot be read.
         """
-        return self._load(revision)[0]
+        return self._load(revision).definitions
 
     def marks(self, revision: str) -> Mapping[quarantine.Key, Mark]:
         """What people took back, as of a revision.
@@ -112,129 +164,160 @@ class Performer:
         Raises:
             GitError: It cannot be read.
         """
-        self._load(revision)
-        return self._marks
+        return self._load(revision).marks
 
-    def _write(self, asked: Asked, planner: Planner, *, automatic: bool = False) -> Done:
-        unanswered: tuple[Done, Spec] | None = None
+    # -- attempts -----------------------------------------------------------------------------------------------------
+
+    def _write(self, asked: Asked, planner: Planner, draft: _Draft | None = None, *, automatic: bool = False) -> Done:
+        tries = _Tries()
         for attempt in range(ATTEMPTS):
             if attempt and self._around.stop.wait(PAUSE * attempt):
-                break
-            base = self._around.fetch()
-            if unanswered and self._around.writer.is_on_branch(unanswered[0].commit):
-                return self._noted(asked, *unanswered)
-            plan, contents = self._edited(base, planner(self.definitions(base)))
-            spec: Spec = calculate.automatic_spec(plan) if automatic else asked.spec
-            done = Done(plan.outcomes)
-            accepted = any(id_ in asked.accept for id_, _ in self._marks)
-            if asked.dry_run or not (contents or accepted):
+                raise StoppedError("flux-agent is shutting down")
+            if (base := self._fetched(tries)) is None:
+                continue
+            if arrived := self._arrived(tries, base):
+                return self._noted(asked, *arrived)
+            if draft is None or draft.base != base:
+                draft = self._drafted(base, asked, planner)
+            done, spec = self._committed(asked, draft, automatic=automatic)
+            if not done.commit:
                 return done
+            if self._pushed(done, spec, tries):
+                return self._noted(asked, done, spec)
+        if tries.is_open and (base := self._fetched(tries)) and (arrived := self._arrived(tries, base)):
+            return self._noted(asked, *arrived)
+        raise tries.error()
+
+    def _fetched(self, tries: _Tries) -> str | None:
+        """The head of the branch; None where it is to be tried again, because a commit may be there already."""
+        try:
+            return self._around.fetch()
+        except GitError as error:
+            if tries.is_open:
+                tries.trouble = error
+                return None
+            raise GitError(
+                f"the change was not made, because git could not be fetched: {error.message}",
+                hint="nothing was changed; try again when the git server answers" if error.temporary else error.hint,
+                temporary=error.temporary,
+            ) from error
+
+    def _arrived(self, tries: _Tries, head: str) -> tuple[Done, Spec] | None:
+        """The commit of ours that is on the branch after all.
+
+        Raises:
+            GitError: None is, and trying again will not help.
+        """
+        for done, spec in tries.sent:
+            if self._around.writer.is_on_branch(done.commit):
+                return replace(done, head=head), spec
+        if tries.is_open and tries.trouble is not None and not tries.trouble.temporary:
+            raise tries.trouble
+        tries.is_open = False
+        return None
+
+    def _pushed(self, done: Done, spec: Spec, tries: _Tries) -> bool:
+        """Whether the server has the commit; false where it is to be tried again.
+
+        Raises:
+            PushRefusedError: The server does not take it.
+        """
+        try:
+            self._around.writer.push(done.commit)
+        except PushRefusedError:
+            raise
+        except PushRaceError as error:
+            tries.trouble = error
+        except GitError as error:
+            tries.trouble, tries.is_open = error, True
+            tries.sent.append((done, spec))
+        else:
+            return True
+        return False
+
+    # -- one attempt --------------------------------------------------------------------------------------------------
+
+    def _drafted(self, base: str, asked: Asked, planner: Planner) -> _Draft:
+        """The change as it is to be made on a revision."""
+        revision, around = self._load(base), self._around
+
+        def read(paths: Collection[str]) -> Mapping[str, bytes]:
+            found = around.tree.read({revision.blobs[path] for path in paths})
+            return {path: found[revision.blobs[path]] for path in paths}
+
+        plan, contents = edited_files(planner(revision.definitions), read, around.default_namespace)
+        marked = {id_ for id_, _ in revision.marks} & asked.accept
+        accepted = frozenset(id_ for id_ in marked if id_ in plan.outcomes and plan.outcomes[id_].status != "failed")
+        return _Draft(base, plan, contents, accepted)
+
+    def _committed(self, asked: Asked, draft: _Draft, *, automatic: bool) -> tuple[Done, Spec]:
+        """The commit, which nobody has seen yet; none where nothing is to be committed."""
+        while True:
+            spec: Spec = calculate.automatic_spec(draft.plan) if automatic else asked.spec
+            done = Done(_with_lifted(draft.plan, draft.accepted).outcomes)
+            if asked.dry_run or draft.is_empty:
+                return done, spec
             try:
-                commit = self._commit(base, asked, spec, (plan, contents))
+                commit = self._commit(asked, spec, draft)
             except EmptyChangeError:
-                return done
-            done, unanswered = replace(done, commit=commit), None
-            try:
-                self._around.writer.push(commit)
-            except PushRaceError:
-                continue
-            except PushRefusedError:
-                raise
-            except GitError as error:
-                if not error.temporary:
-                    raise
-                unanswered = (done, spec)
-                continue
-            return self._noted(asked, done, spec)
-        raise GitError(
-            f"the change was planned {ATTEMPTS} times, and each time the branch had moved or the server did not answer",
-            hint="nothing was changed; try again",
-            temporary=True,
-        )
+                return done, spec
+            except UneditableError as error:
+                draft = draft.without(error.path, str(error))
+            else:
+                return replace(done, commit=commit, head=commit), spec
 
-    def _commit(self, base: str, asked: Asked, spec: Spec, made: tuple[Plan, Mapping[str, bytes]]) -> str:
-        plan, contents = made
-        style, writer = self._around.style, self._around.writer
-        author = writer.author(asked.cause.user, base) if style.set_author and asked.cause.user else None
-        message = commit_message(spec, plan.outcomes, asked.cause.message)
-        trailers = (*_trailers(asked, spec, plan), *self._taken_back(spec, plan))
-        return writer.commit(
-            base, contents, finished_message(message, trailers, style.ci_skip), author, allow_empty=not contents
+    def _commit(self, asked: Asked, spec: Spec, draft: _Draft) -> str:
+        style, writer, plan = self._around.style, self._around.writer, draft.plan
+        author = writer.author(asked.cause.user, draft.base) if style.set_author and asked.cause.user else None
+        message = commit_message(spec, plan.outcomes, asked.cause.message) or accepting_message(draft.accepted)
+        found, snapshot = self._load(draft.base).definitions, self._around.workloads()
+        told = (
+            *accounts.trailers(asked, spec, plan, draft.accepted),
+            *accounts.taken_back(spec, plan, found, snapshot, self._around.library),
         )
-
-    def _taken_back(self, spec: Spec, plan: Plan) -> Iterable[tuple[str, str]]:
-        """Marks for containers that somebody sets back to an older image which automation would replace again."""
-        library = self._around.library
-        if library is None or not isinstance(spec, ReleaseSpec | ContainersSpec) or not plan.changes:
-            return
-        after = [_changed(each, plan.changes[each.id]) for each in self._known[1] if each.id in plan.changes]
-        again = calculate.automate(after, self._around.workloads(), library, {}).changes
-        for id_, changes in again.items():
-            before = {change.container: change for change in plan.changes[id_]}
-            for change in changes:
-                order = pattern_of(change.container, next(each.policies for each in after if each.id == id_)).order
-                done = before.get(change.container)
-                if done is not None and quarantine.is_rollback(done, library.ordered(change.target, order)):
-                    yield quarantine.REJECTED, f"{id_} {change.container} {change.target}"
+        text = finished_message(message, told, style.ci_skip)
+        return writer.commit(draft.base, draft.contents, text, author, allow_empty=not draft.contents)
 
     def _noted(self, asked: Asked, done: Done, spec: Spec) -> Done:
-        """Leave a note on the commit; that it cannot be sent is told and fails nothing."""
+        """Leave a note on the commit; that it cannot be sent is told and fails nothing, for the commit is there."""
         notes = self._around.notes
+        trouble: Exception | None
         try:
             notes.write(done.commit, write_note(Note(asked.job_id, spec, asked.cause, done.outcomes)))
             trouble = notes.push()
-        except GitError as error:
+        except (GitError, StoppedError, OSError) as error:
             trouble = error
         return replace(done, notices=(*done.notices, f"the note could not be sent: {trouble}")) if trouble else done
 
-    def _load(self, revision: str) -> tuple[tuple[Definition, ...], Mapping[str, str]]:
-        """The workloads of a revision, and the blobs of its files by path."""
-        if self._known[0] != revision:
-            around = self._around
-            files = list(around.tree.files(revision, around.paths))
+    # -- what is known ------------------------------------------------------------------------------------------------
+
+    def _load(self, sha: str) -> _Revision:
+        if self._known.sha != sha:
+            around, known = self._around, self._known
+            files = list(around.tree.files(sha, around.paths))
             loaded = self._loader.load(files, around.tree.read)
             found = definitions(loaded.manifests, around.default_namespace)
-            records = [quarantine.Record(*each) for each in around.records.before(revision)]
-            self._marks = quarantine.marks(records, found)
-            self._known = (revision, found, {file.path: file.sha for file in files})
-        return self._known[1], self._known[2]
+            goes_on, records = around.records.since(known.sha, sha)
+            memory = quarantine.remembered(known.memory if goes_on else quarantine.Memory(), records)
+            blobs = {file.path: file.sha for file in files}
+            self._known = _Revision(sha, found, blobs, memory, quarantine.marks(memory, found))
+        return self._known
 
-    def _edited(self, base: str, plan: Plan) -> tuple[Plan, dict[str, bytes]]:
-        """The new contents by path, and the plan without what cannot be edited safely."""
-        blobs, around = self._load(base)[1], self._around
+    def _planner(self, spec: ReleaseSpec | ContainersSpec | PoliciesSpec) -> Planner:
+        """What plans a change; an image that it names is looked for first."""
+        if isinstance(spec, PoliciesSpec):
+            return lambda found: policies.update_policies(spec, found)
+        if isinstance(spec, ContainersSpec):
+            return lambda found: calculate.release_picked(spec, found, self._workloads())
+        informant = self._informant(time.monotonic() + PATIENCE)
+        if spec.image is not None:
+            informant.find(spec.image)
+        library, snapshot = informant.library, informant.snapshot
+        return lambda found: informant.settled(lambda: calculate.release(spec, found, snapshot, library))
 
-        def read(paths: Collection[str]) -> Mapping[str, bytes]:
-            found = around.tree.read({blobs[path] for path in paths})
-            return {path: found[blobs[path]] for path in paths}
-
-        return edited_files(plan, read, around.default_namespace)
-
-    # -- images -------------------------------------------------------------------------------------------------------
-
-    def _informed(self, spec: ReleaseSpec, found: Sequence[Definition]) -> Plan:
-        """The plan of a release, once what it has to know about images is found out, or time is over."""
-        library, snapshot = self._library(), self._around.workloads()
-        deadline, tried = time.monotonic() + PATIENCE, 0
-        while True:
-            plan = calculate.release(spec, found, snapshot, library)
-            left = deadline - time.monotonic()
-            if not plan.wanted or left <= 0 or tried > 3 or self._around.stop.is_set():
-                return plan
-            library.fetch(self._wishes(plan), left, self._around.stop.is_set)
-            tried += 1
-
-    def _find_image(self, spec: ReleaseSpec) -> None:
-        """See to it that an image that somebody names is known, though it may have been pushed a moment ago."""
-        if spec.image is None:
-            return
-        library = self._library()
-        try:
-            calculate.existing(spec.image, library)
-        except UsageError:
-            wish = Wish(spec.image, self._scope_of_image(spec.image.canonical_name))
-            library.fetch([wish], PATIENCE, self._around.stop.is_set)
-            library.rescan(spec.image.canonical_name)
-            library.wait(spec.image, PATIENCE, self._around.stop.is_set)
+    def _informant(self, deadline: float) -> Informant:
+        around = self._around
+        return Informant(self._library(), self._workloads(), around.default_namespace, around.stop, deadline)
 
     def _library(self) -> Library:
         """What is known of images.
@@ -248,43 +331,23 @@ class Performer:
             )
         return self._around.library
 
-    def _wishes(self, plan: Plan) -> list[Wish]:
-        running = {item.id: item for item in self._around.workloads().workloads}
-        return [Wish(each.image, _scope(running.get(each.workload), each.workload), each.tags) for each in plan.wanted]
+    def _workloads(self) -> WorkloadSnapshot:
+        """What the cluster runs.
 
-    def _scope_of_image(self, name: str) -> PullScope:
-        """The rights of the first workload that runs an image of this repository."""
-        for item in self._around.workloads().workloads:
-            for container in item.containers:
-                image = reference_of(container)
-                if image is not None and image.canonical_name == name:
-                    return _scope(item, item.id)
-        return PullScope(self._around.default_namespace)
+        Raises:
+            NotReadyError: It is not known yet.
+        """
+        snapshot = self._around.workloads()
+        if snapshot.not_ready:
+            raise NotReadyError(snapshot.not_ready, hint="nothing was changed; try again in a moment", temporary=True)
+        return snapshot
 
 
-def _scope(workload: Workload | None, id_: WorkloadId) -> PullScope:
-    if workload is None:
-        return PullScope(id_.namespace)
-    return PullScope(id_.namespace, workload.pull_secrets, workload.service_account)
-
-
-def _changed(definition: Definition, changes: Iterable[ContainerChange]) -> Definition:
-    """The definition as it is after the changes."""
-    targets = {change.container: str(change.target) for change in changes}
-    containers = (replace(each, image=targets.get(each.name, each.image)) for each in definition.containers)
-    return replace(definition, containers=tuple(containers))
-
-
-def _trailers(asked: Asked, spec: Spec, plan: Plan) -> Iterable[tuple[str, str]]:
-    """Who asked and what changed, for programs."""
-    kinds = {AutomaticSpec: quarantine.AUTOMATION, PoliciesSpec: "policies"}
-    yield "Flux-Job", asked.job_id
-    yield quarantine.KIND, kinds.get(type(spec), "release")
-    yield "Flux-Requested-By", asked.caller
-    yield "Flux-Credential", asked.credential_id
-    yield "Flux-User", asked.cause.user
-    for id_, changes in plan.changes.items():
-        for change in changes:
-            yield quarantine.UPDATED, f"{id_} {change.container} {change.current} {change.target}"
-    for id_ in sorted(asked.accept, key=str):
-        yield quarantine.ACCEPTED, str(id_)
+def _with_lifted(plan: Plan, accepted: Collection[WorkloadId]) -> Plan:
+    """The plan as it is told: to lift a mark is a change, also where nothing else changes."""
+    lifted = {id_: plan.outcomes[id_] for id_ in accepted}
+    told = {
+        id_: Outcome("success", detail=(LIFTED,)) if outcome.reason == NO_CHANGES else outcome
+        for id_, outcome in lifted.items()
+    }
+    return replace(plan, outcomes={**plan.outcomes, **told})

@@ -2,31 +2,36 @@
 
 A mark on a container says: this image and everything older is not released by itself. It is set by a commit's trailer
 where somebody releases an older image over an automated one, and it follows from the history where somebody undoes an
-automated commit by hand. Releasing the image again lifts it, as does `automate --accept`.
+automated commit by hand. Releasing the image again lifts it, as does `automate --accept`; a newer image passes it by.
 
 Trailers: `Flux-Kind: automation|release|policies`, `Flux-Updated: WORKLOAD CONTAINER OLD NEW`, `Flux-Rejected: WORKLOAD
-CONTAINER IMAGE`, `Flux-Accepted: WORKLOAD`. An image that is unknown is written as `-`.
+CONTAINER IMAGE`, `Flux-Accepted: WORKLOAD`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from agent.git.records import Record
 from agent.model.errors import UsageError
 from agent.model.ids import WorkloadId
 from agent.model.images import Image, Reference
-from agent.model.patterns import Order
+from agent.model.patterns import Order, ordered
 from agent.model.status import Mark
 from agent.model.updates import ContainerChange, Definition
+from agent.model.versions import parse_version
 from agent.registry.demand import pattern_of
 
 KIND, UPDATED, REJECTED, ACCEPTED = "Flux-Kind", "Flux-Updated", "Flux-Rejected", "Flux-Accepted"
 AUTOMATION = "automation"
 
 Key = tuple[WorkloadId, str]
+"""A container of a workload."""
+_Text = tuple[str, str]
+"""The same as a trailer has it: most of what commits tell is replaced by later ones before anybody reads it."""
 
 
 class Library(Protocol):
@@ -35,61 +40,42 @@ class Library(Protocol):
     def ordered(self, image: Reference, order: Order) -> Sequence[Image]:
         """The images of its repository, newest first."""
 
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A commit of the agent's, by its trailers."""
-
-    commit: str
-    trailers: tuple[tuple[str, str], ...]
+    def by_label(self, image: Reference) -> bool:
+        """Whether labels tell when its images were built."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Update:
-    """The last update of a container that the history tells of."""
+class Memory:
+    """What the agent's commits tell, up to one of them.
 
-    image: Reference
-    automatic: bool
-    commit: str
-
-
-def marks(records: Iterable[Record], definitions: Iterable[Definition]) -> dict[Key, Mark]:
-    """The marks on containers.
-
-    Args:
-        records: The agent's commits, the newest first.
-        definitions: What git holds now.
+    Attributes:
+        rejected: What was taken back through the agent.
+        automated: What automation wrote last into a container, where nobody has released anything to it since; as the
+            mark that it becomes when somebody undoes it.
     """
+
+    rejected: Mapping[_Text, Mark] = field(default_factory=dict, hash=False)
+    automated: Mapping[_Text, Mark] = field(default_factory=dict, hash=False)
+
+
+def remembered(memory: Memory, records: Iterable[Record]) -> Memory:
+    """What is known after these commits of the agent's, the oldest first."""
+    found = _Memory(dict(memory.rejected), dict(memory.automated))
+    for record in records:
+        found.add(record)
+    return Memory(found.rejected, found.automated)
+
+
+def marks(memory: Memory, definitions: Iterable[Definition]) -> dict[Key, Mark]:
+    """The marks on the containers that git holds now."""
     found: dict[Key, Mark] = {}
-    updates: dict[Key, _Update] = {}
-    for record in reversed(list(records)):
-        _apply(record, found, updates)
     for definition in definitions:
         for container in definition.containers:
-            key = (definition.id, container.name)
-            last = updates.get(key)
-            if last is not None and last.automatic and str(last.image) != container.image:
-                found[key] = Mark(str(last.image), last.commit, by_hand=True)
+            with suppress(UsageError):
+                held = Reference.parse(container.image)
+                if mark := _mark(memory, (str(definition.id), container.name), held):
+                    found[definition.id, container.name] = mark
     return found
-
-
-def _apply(record: Record, found: dict[Key, Mark], updates: dict[Key, _Update]) -> None:
-    automatic = (KIND, AUTOMATION) in record.trailers
-    for name, value in record.trailers:
-        words = value.split(" ")
-        with suppress(UsageError):
-            if name == UPDATED and len(words) == 4:
-                key = (WorkloadId.parse(words[0]), words[1])
-                updates[key] = _Update(Reference.parse(words[3]), automatic, record.commit)
-                if automatic or (key in found and found[key].image == words[3]):
-                    found.pop(key, None)
-            elif name == REJECTED and len(words) == 3:
-                found[WorkloadId.parse(words[0]), words[1]] = Mark(words[2], record.commit)
-            elif name == ACCEPTED:
-                id_ = WorkloadId.parse(value)
-                for kept in (found, updates):
-                    for key in [key for key in kept if key[0] == id_]:
-                        del kept[key]
 
 
 def rejected(
@@ -97,27 +83,121 @@ def rejected(
 ) -> dict[Key, frozenset[str]]:
     """The tags and digests that the marks keep from containers: those of the marked image, and every older tag."""
     kept: dict[Key, frozenset[str]] = {}
-    for definition in definitions:
+    for definition in definitions if found else ():
         for container in definition.containers:
             mark = found.get((definition.id, container.name))
             if mark is None:
                 continue
             with suppress(UsageError):
-                pattern = pattern_of(container.name, definition.policies)
-                images = library.ordered(Reference.parse(container.image), pattern.order)
-                kept[definition.id, container.name] = _older(Reference.parse(mark.image), images)
+                order = pattern_of(container.name, definition.policies).order
+                held = Reference.parse(container.image)
+                kept[definition.id, container.name] = _kept_out(mark, held, order, library)
     return kept
 
 
-def _older(marked: Reference, images: Sequence[Image]) -> frozenset[str]:
-    """A tag that moves is kept out by its digest, so that what it stands for next is let through."""
-    own = marked.digest or marked.tag
-    place = next((place for place, image in enumerate(images) if image.tag == marked.tag), len(images))
-    return frozenset({own, *(image.tag for image in images[place + 1 :])})
-
-
 def is_rollback(change: ContainerChange, images: Sequence[Image]) -> bool:
-    """Whether a change leads to an older image."""
+    """Whether a change leads to an older image: by their order, or by version where the current one is gone."""
     places = {image.tag: place for place, image in enumerate(images)}
     before, after = places.get(change.current.tag), places.get(change.target.tag)
-    return before is not None and (after is None or after > before)
+    if before is None:
+        return _is_higher(change.current.tag, change.target.tag)
+    return after is None or after > before
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """A memory while it is put together."""
+
+    rejected: dict[_Text, Mark]
+    automated: dict[_Text, Mark]
+
+    def add(self, record: Record) -> None:
+        """Take in what one more commit tells."""
+        automatic = (KIND, AUTOMATION) in record.trailers
+        for name, value in record.trailers:
+            words = value.split(" ")
+            if name == UPDATED and len(words) == 4:
+                self._update(
+                    (words[0], words[1]), Mark(words[3], record.commit, by_hand=True, at=record.time), automatic
+                )
+            elif name == REJECTED and len(words) == 3:
+                self.rejected[words[0], words[1]] = Mark(words[2], record.commit, at=record.time)
+            elif name == ACCEPTED:
+                for known in (self.rejected, self.automated):
+                    for key in [key for key in known if key[0] == value]:
+                        del known[key]
+
+    def _update(self, key: _Text, written: Mark, automatic: bool) -> None:  # noqa: FBT001 # what kind of commit it is
+        self.automated.pop(key, None)
+        if automatic:
+            self.automated[key] = written
+        mark = self.rejected.get(key)
+        with suppress(UsageError):
+            if mark and (automatic or _is_same(Reference.parse(mark.image), Reference.parse(written.image))):
+                del self.rejected[key]
+
+
+def _mark(memory: Memory, key: _Text, held: Reference) -> Mark | None:
+    """The mark on a container, which says nothing any more where somebody has moved on from it by hand."""
+    for mark in (memory.automated.get(key), memory.rejected.get(key)):
+        if mark is not None and _is_undone(Reference.parse(mark.image), held):
+            return mark
+    return None
+
+
+def _is_undone(written: Reference, held: Reference) -> bool:
+    """Whether a container has not the image that was written, nor one of a higher version or another repository."""
+    if written.canonical_name != held.canonical_name or _is_same(written, held):
+        return False
+    return not _is_higher(held.tag, written.tag)
+
+
+def _is_same(one: Reference, other: Reference) -> bool:
+    """Whether both mean the same image, as far as both say."""
+    if one.canonical_name != other.canonical_name:
+        return False
+    if one.tag and other.tag and one.tag != other.tag:
+        return False
+    if one.digest and other.digest:
+        return one.digest == other.digest
+    return one.tag == other.tag
+
+
+def _is_higher(tag: str, other: str) -> bool:
+    first, second = parse_version(tag), parse_version(other)
+    return first is not None and second is not None and first.compare(second) > 0
+
+
+def _kept_out(mark: Mark, held: Reference, order: Order, library: Library) -> frozenset[str]:
+    """The tags and digests that a mark keeps from a container.
+
+    A container that is held by a digest is kept from the digest alone, so that what the tag stands for next is let
+    through.
+    """
+    marked = Reference.parse(mark.image)
+    own = marked.digest if (held.digest and marked.digest) or not marked.tag else marked.tag
+    images, by_label = library.ordered(held, order), library.by_label(held)
+    return frozenset({own, *_older(marked, mark.at, images, order, by_label=by_label)} - {""})
+
+
+def _older(marked: Reference, at: float, images: Sequence[Image], order: Order, *, by_label: bool) -> Iterator[str]:
+    """The tags that are older than the marked one.
+
+    What cannot be told counts as older: where the marked image is gone, all that was not built after the mark was set;
+    where it was not looked at yet, everything.
+    """
+    place = next((place for place, image in enumerate(images) if _names(marked, image)), None)
+    if order == "version":
+        if place is None:
+            images = ordered((*images, Image(marked.tag)), order, by_label=by_label)
+            place = next(number for number, image in enumerate(images) if image.tag == marked.tag)
+        return (image.tag for image in images[place + 1 :])
+    if place is None:
+        return (image.tag for image in images if (image.built(by_label=by_label) or 0.0) <= at)
+    if images[place].built(by_label=by_label) is None:
+        return (image.tag for image in images)
+    return (image.tag for image in images[place + 1 :])
+
+
+def _names(marked: Reference, image: Image) -> bool:
+    return image.tag == marked.tag if marked.tag else image.digest == marked.digest

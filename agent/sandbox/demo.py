@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from agent.sandbox.cluster import SandboxCluster
 from agent.sandbox.registry import SandboxRegistry
@@ -82,11 +83,7 @@ def a_change_arrives(stage: Stage) -> None:
     stage.commit("Release the shop 1.1.0")
     stage.flux("sync")
     stage.flux("list-workloads", "-n", SPACE)
-    stage.expect(
-        "deployments",
-        "shop",
-        lambda shop: shop["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":1.1.0"),
-    )
+    stage.expect("deployments", "shop", _runs("1.1.0"))
 
 
 def a_hand_edit_is_put_back(stage: Stage) -> None:
@@ -151,11 +148,48 @@ def images_are_known(stage: Stage) -> None:
         raise StageError("the policy does not want 1.1.1")
 
 
-def all_is_well(stage: Stage) -> None:
+def a_new_image_releases_itself(stage: Stage) -> None:
     """Chapter 8."""
-    stage.title("8. Is all well?")
+    stage.title("8. A new image releases itself, in a commit of one line")
+    stage.flux("automate", "-w", f"{SPACE}:deployment/shop")
+    stage.await_commit("Auto-release", stage.image("1.1.1"))
+    stage.say("\nThe next image is built:")
+    stage.push_image("1.2.0", FIRST_BUILD + 150 * 86_400)
+    stage.tell_of_image()
+    stage.await_commit("Auto-release", stage.image("1.2.0"))
+    stage.pull()
+    stage.show_commit()
+    stage.flux("wait", "--timeout", "30s")
+    stage.flux("list-workloads", "-n", SPACE)
+    stage.expect("deployments", "shop", _runs("1.2.0"))
+
+
+def a_rollback_stays(stage: Stage) -> None:
+    """Chapter 9."""
+    stage.title("9. A rollback stays: automation does not bring back what a person took back")
+    workload, image = f"{SPACE}:deployment/shop", stage.image("1.1.1")
+    stage.flux("release", f"--workload={workload}", f"--update-image={image}", "-m", "1.2.0 loses orders")
+    told = stage.flux("why", workload)
+    if "taken back" not in told:
+        raise StageError("nobody tells that 1.2.0 was taken back")
+    stage.expect("deployments", "shop", _runs("1.1.1"))
+    stage.say("\nWhat is newer than the image that was taken back comes by itself again:")
+    stage.push_image("1.2.1", FIRST_BUILD + 180 * 86_400)
+    stage.tell_of_image()
+    stage.await_commit("Auto-release", stage.image("1.2.1"))
+    stage.pull()
+    stage.show_log()
+
+
+def all_is_well(stage: Stage) -> None:
+    """Chapter 10."""
+    stage.title("10. Is all well?")
     stage.flux("wait", "--timeout", "30s")
     stage.flux("status")
+
+
+def _runs(tag: str) -> Callable[[Any], bool]:
+    return lambda shop: shop["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f":{tag}")
 
 
 def _shop(stage: Stage, tag: str) -> str:
@@ -177,6 +211,8 @@ CHAPTERS: tuple[Callable[[Stage], None], ...] = (
     what_leaves_git_leaves_the_cluster,
     a_mass_removal_is_held,
     images_are_known,
+    a_new_image_releases_itself,
+    a_rollback_stays,
     all_is_well,
 )
 
@@ -193,7 +229,6 @@ metadata:
   name: shop
   namespace: {SPACE}
   annotations:
-    fluxcd.io/automated: "true"
     fluxcd.io/tag.web: semver:~1
 spec:
   replicas: 2

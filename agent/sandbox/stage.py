@@ -26,6 +26,7 @@ _NAMESPACE = "flux"
 _SPACE = "demo"
 _TIMEOUT = 60.0
 _REPOSITORY = "acme/shop"
+_NOTIFY = "/api/flux/v11/notify"
 _PERSON = {"NAME": "Ann", "EMAIL": "ann@example.com"}
 _ACCESS = Path(__file__).resolve().parents[2] / "deploy" / "flux-access.yaml"
 _KEPT_FOR = 7 * 86400
@@ -129,6 +130,44 @@ class Stage:
         self._show(["git", "commit", "--quiet", "-m", message], cwd=self.tree)
         self._show(["git", "push", "--quiet", "origin", "master"], cwd=self.tree)
 
+    def tell_of_image(self) -> None:
+        """What a registry's webhook says of a push, at the address of Flux v1's flux-recv, shown."""
+        notice = {"Kind": "image", "Source": {"Name": f"{self._registry.host}/{_REPOSITORY}"}}
+        self.say(f"\n(a webhook) POST http://{self._address}{_NOTIFY} {json.dumps(notice)}")
+        connection = http.client.HTTPConnection(self._address, timeout=_TIMEOUT)
+        try:
+            connection.request("POST", _NOTIFY, json.dumps(notice), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            self.say(answer.read().decode().strip())
+            if answer.status >= 300:
+                raise StageError(f"the webhook was answered with {answer.status}")
+        finally:
+            connection.close()
+
+    def await_commit(self, *words: str) -> None:
+        """Wait until the branch has a commit of the agent that says these words.
+
+        Raises:
+            StageError: It has none.
+        """
+        deadline = time.monotonic() + _TIMEOUT
+        while not all(word in self._newest_subject() for word in words):
+            if time.monotonic() > deadline:
+                raise StageError(f"the agent made no commit that says {' '.join(words)}")
+            time.sleep(0.05)
+
+    def pull(self) -> None:
+        """Take the agent's commits into the work tree, shown."""
+        self._show(["git", "pull", "--quiet", "--rebase", "origin", "master"], cwd=self.tree)
+
+    def show_commit(self) -> None:
+        """The newest commit with what it changes."""
+        self._show(["git", "--no-pager", "show", "--unified=0", "--no-color"], cwd=self.tree)
+
+    def show_log(self) -> None:
+        """The newest commits."""
+        self._show(["git", "--no-pager", "log", "--max-count=4", "--format=%h %an: %s", "--no-color"], cwd=self.tree)
+
     def show_diff(self) -> None:
         """What is about to be committed."""
         self._show(["git", "--no-pager", "diff", "--unified=0", "--no-color"], cwd=self.tree)
@@ -180,6 +219,15 @@ class Stage:
         """The end of what the agent said."""
         log = self._folder / "flux-agent.log"
         return log.read_text(encoding="utf-8", errors="replace")[-4000:] if log.exists() else ""
+
+    def _newest_subject(self) -> str:
+        """What the newest commit of the branch says first."""
+        bare = self._folder / "config.git"
+        command = ["git", "log", "--max-count=1", "--format=%s", "master"]
+        done = subprocess.run(
+            command, cwd=bare, env=self._environment(), capture_output=True, text=True, timeout=_TIMEOUT, check=True
+        )
+        return done.stdout
 
     def _git(self, *arguments: str, cwd: Path | None = None) -> None:
         subprocess.run(

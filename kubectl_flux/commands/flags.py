@@ -57,8 +57,27 @@ VerboseFlag = Annotated[
     ),
 ]
 
+
+def _check_change_format(output: str) -> str:
+    """Refuse a format in which no change is told.
+
+    Raises:
+        UsageError: It is none.
+    """
+    if output not in ("", "json", "yaml"):
+        raise UsageError("invalid output format specified", hint="It is json or yaml, or nothing for a table.")
+    return output
+
+
 ChangeFormatFlag = Annotated[
-    str, typer.Option("--output", "-o", metavar="string", help="Output format: json or yaml, at the end")
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="string",
+        callback=_check_change_format,
+        help="Output format: json or yaml, at the end",
+    ),
 ]
 
 
@@ -76,16 +95,6 @@ class Cause:
         from kubectl_flux.gituser import configured_user  # noqa: PLC0415 - runs git; only where somebody is needed
 
         return Cause(self.message, configured_user())
-
-
-def check_change_format(output: str) -> None:
-    """Refuse a format in which no change is told.
-
-    Raises:
-        UsageError: It is none.
-    """
-    if output not in ("", "json", "yaml"):
-        raise UsageError("invalid output format specified", hint="It is json or yaml, or nothing for a table.")
 
 
 def of_old_name(workload: str, controller: str, *, clash: str = "workload") -> str:

@@ -19,7 +19,6 @@ from kubectl_flux.commands.flags import (
     UserFlag,
     VerboseFlag,
     WorkloadNamespaceFlag,
-    check_change_format,
     of_old_name,
     workload_ids,
 )
@@ -102,7 +101,6 @@ def submit(settings: Globals, change: PolicyChange) -> None:
     """
     from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
 
-    check_change_format(change.output)
     with connect(settings) as client:
         from kubectl_flux.change import Change  # noqa: PLC0415 - loads protobuf, while kubectl starts
         from kubectl_flux.outcomes import Shown  # noqa: PLC0415 - as above

@@ -18,7 +18,6 @@ from kubectl_flux.commands.flags import (
     UserFlag,
     VerboseFlag,
     WorkloadNamespaceFlag,
-    check_change_format,
     tell_old_name,
     workload_ids,
 )
@@ -141,7 +140,7 @@ def _chosen(settings: Globals, request: ReleaseRequest) -> tuple[Offer, ...]:
     Raises:
         PluginError: There is no terminal, or nothing to choose.
     """
-    from kubectl_flux.choosing import choose, offers_of, require_person  # noqa: PLC0415 - where somebody chooses only
+    from kubectl_flux.choosing import choose, not_offered, offers_of, require_person  # noqa: PLC0415 - loads protobuf
     from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
 
     require_person()
@@ -153,6 +152,8 @@ def _chosen(settings: Globals, request: ReleaseRequest) -> tuple[Offer, ...]:
         offers = offers_of(change.finish(client.release(as_message(replace(request, dry_run=True)))))
     if not offers:
         change.explain()
+    for line in not_offered(change.job):
+        tell(line)
     return choose(offers)
 
 
@@ -208,7 +209,6 @@ def release(
 
     Exit codes: 0 released, or for --dry-run told; 1 failed, or there was nothing to change. The table tells why.
     """
-    check_change_format(output)
     if bool(image) == all_images:
         raise UsageError("please supply exactly one of --update-image=<image> or --update-all-images")
     if controller:

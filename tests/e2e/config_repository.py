@@ -65,6 +65,11 @@ class ConfigRepository:
         self.git("rm", "-r", "-q", "-f", "--ignore-unmatch", ".")
         return self.commit_files(files, message)
 
+    def pull(self) -> None:
+        """Take what others have pushed."""
+        self.git("fetch", "-q", "origin", self.branch)
+        self.git("reset", "-q", "--hard", "FETCH_HEAD")
+
     @property
     def head(self) -> str:
         """The commit that was made last."""

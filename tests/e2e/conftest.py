@@ -8,7 +8,10 @@ import secrets
 import pytest
 from config_repository import ConfigRepository
 from controlplane.deployed import DeployedAgent
-from controlplane.plane import PlaneError, tail
+from controlplane.plane import HOST, PlaneError, tail
+from releasing import Images
+
+from agent.sandbox.registry import SandboxRegistry
 
 _agents = pytest.StashKey[list[DeployedAgent]]()
 
@@ -120,6 +123,19 @@ def sync(agent, repository):
         return done.stderr
 
     return write
+
+
+@pytest.fixture(scope="module")
+def registry(plane):
+    """A registry inside the plane that lets everybody in."""
+    with SandboxRegistry(listener=plane.door.listen(HOST)) as registry:
+        yield registry
+
+
+@pytest.fixture
+def images(registry, namespace):
+    """The images of this test alone."""
+    return Images(registry, namespace)
 
 
 @pytest.fixture

@@ -112,6 +112,24 @@ def test_what_holds_an_update_back_is_told(explained, reasons):
     assert as_data(explained)["heldBy"] == reasons
 
 
+@pytest.mark.parametrize(
+    ("mark", "told_of"),
+    [
+        (f"{NAME}:1.1.6", "1.1.6 was taken back (commit 0123456)"),
+        (f"{NAME}:1.1.6@sha256:1", "1.1.6 was taken back (commit 0123456)"),
+        (f"{NAME}@sha256:1", "sha256:1 was taken back (commit 0123456)"),
+        (f"{NAME}:1.1.6@sha256:2", ""),
+        (f"{NAME}:1.1.5", ""),
+    ],
+)
+def test_an_image_that_was_taken_back_is_not_promised(mark, told_of):
+    container = web(taken_back=mark, taken_back_by="0123456789" * 4)
+    lines = page(told(container), "", NOW)
+    assert (f"not done by itself: {told_of}, which kubectl flux automate --accept lifts\n" in lines) == bool(told_of)
+    assert ("will be updated by itself: 1.1.6" in lines) == (not told_of)
+    assert as_data(told(container))["containers"][0]["takenBack"] == mark
+
+
 def unread(error="", *, scanned=False):
     made = pb.ContainerExplanation(reason="no tag fits glob:*", scan=pb.RepositoryScan(name=NAME, error=error))
     if scanned:

@@ -210,6 +210,20 @@ def test_a_repository_is_listed_again_when_somebody_says_that_it_changed(registr
     assert agent.newest(image, "version")[0] == "1.9"
 
 
+def test_a_tag_that_moved_is_seen_when_somebody_says_so_where_few_tags_count(registry, agent, monkeypatch):
+    agent.run(image := fill(registry), {"automated": "true", "tag.web": "regexp:^1.[34]$"})
+    agent.scan()
+    registry.asked.clear()
+    library = Library(agent.store, agent.scanner, agent.limits, agent.selection, ())
+    library.rescan(image)
+    agent.scan()
+    assert registry.counts() == {"tags": 1, "digest": 2}
+    monkeypatch.setattr("agent.registry.scanner.MOST_AGAIN", 1)
+    library.rescan(image)
+    agent.scan()
+    assert registry.counts() == {"tags": 2, "digest": 2}
+
+
 def test_a_credential_that_fits_is_found_and_kept_by_name(tmp_path):
     with SandboxRegistry(users={"ann": "p"}) as registry:
         agent = Agent(tmp_path, registry.host)

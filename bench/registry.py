@@ -1,32 +1,27 @@
-"""An image registry and a cluster, embedded ones of `make demo`, in a process of their own.
+"""An image registry, the embedded one of `make demo`, in a process of its own.
 
-    standins.py FOLDER [--cluster] [--password]
+    registry.py [--password]
 
-Writes what it serves as one line of JSON, then answers each line of its stdin, one JSON object, with another one:
+Writes where it serves as one line of JSON, then answers each line of its stdin, one JSON object, with another one:
 
     {"do": "push", "repositories": [NAME…], "tags": N, "indexes": false}
     {"do": "forget"}                                  what was asked until now
     {"do": "counts"}                                  what was asked since, and the seconds from the first to the last
-    {"do": "route", "namespace": …, "service": …, "port": N}
 
-`--password` makes it a registry that wants a token, which it gives to `bench` with password `bench`. `StandIns` is the
-other end.
+With `--password` it wants a token, which it gives to `bench` with password `bench`. `Registry` is the other end.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Self
 
-from agent.sandbox.cluster import SandboxCluster
 from agent.sandbox.registry import Asked, SandboxRegistry
 
 USER = "bench"
@@ -61,38 +56,26 @@ def push(registry: SandboxRegistry, repository: str, tags: int, *, indexes: bool
 
 def main(arguments: list[str]) -> int:
     """Serves until stdin ends."""
-    folder, options = Path(arguments[0]), frozenset(arguments[1:])
-    with contextlib.ExitStack() as started:
-        users = {USER: USER} if "--password" in options else None
-        registry = started.enter_context(SandboxRegistry(users=users))
-        served = {"registry": registry.host}
-        cluster = None
-        if "--cluster" in options:
-            cluster = started.enter_context(SandboxCluster(history=100_000))
-            served |= {"cluster": cluster.url, "kubeconfig": str(cluster.kubeconfig(folder / "kubeconfig"))}
-        print(json.dumps(served), flush=True)
-        serve(registry, cluster)
+    with SandboxRegistry(users={USER: USER} if arguments == ["--password"] else None) as served:
+        print(json.dumps({"host": served.host}), flush=True)
+        obey(served)
     return 0
 
 
-def serve(registry: SandboxRegistry, cluster: SandboxCluster | None) -> None:
+def obey(served: SandboxRegistry) -> None:
     """Does what is asked on stdin."""
-    registry.fault = tally = Tally()
+    served.fault = tally = Tally()
     for line in sys.stdin:
         asked, answer = json.loads(line), dict[str, Any]()
-        match asked.pop("do"):
+        match asked["do"]:
             case "push":
                 for repository in asked["repositories"]:
-                    push(registry, repository, asked["tags"], indexes=asked["indexes"])
+                    push(served, repository, asked["tags"], indexes=asked["indexes"])
             case "forget":
-                registry.asked.clear()
-                registry.fault = tally = Tally()
+                served.asked.clear()
+                served.fault = tally = Tally()
             case "counts":
                 answer = {"counts": dict(tally.kinds), "seconds": tally.last - tally.first}
-            case "route" if cluster is not None:
-                cluster.route(asked["namespace"], asked["service"], "127.0.0.1", asked["port"])
-            case what:
-                raise SystemExit(f"{what} cannot be done")
         print(json.dumps(answer), flush=True)
 
 
@@ -113,16 +96,21 @@ class Asks:
         return sum(self.counts.values()) - self.of("token")
 
 
-class StandIns:
-    """The process, from outside; a context manager that starts and ends it."""
+class Registry:
+    """The process, from outside; a context manager that starts and ends it.
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self._command = [sys.executable, __file__, str(folder), *options]
+    Args:
+        password: Whether it wants a token.
+        enter: What runs a command beside the one who is to ask it; empty for here.
+    """
+
+    def __init__(self, *, password: bool = False, enter: Sequence[str] = ()) -> None:
+        self._command = [*enter, sys.executable, __file__, *(["--password"] if password else [])]
 
     def __enter__(self) -> Self:
         """Starts it."""
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.served: dict[str, str] = self._answer()
+        self.host: str = self._answer()["host"]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -133,25 +121,19 @@ class StandIns:
             except subprocess.TimeoutExpired:
                 process.kill()
 
-    @property
-    def registry(self) -> str:
-        """The registry's `host:port`."""
-        return self.served["registry"]
-
     def push(self, repositories: Iterable[str], tags: int, *, indexes: bool = False) -> None:
         """Lets the registry have these repositories, each with so many tags."""
-        self.ask(do="push", repositories=list(repositories), tags=tags, indexes=indexes)
+        self._ask(do="push", repositories=list(repositories), tags=tags, indexes=indexes)
 
     def forget(self) -> None:
         """Counts anew."""
-        self.ask(do="forget")
+        self._ask(do="forget")
 
     def asks(self) -> Asks:
         """What the registry was asked since."""
-        return Asks(**self.ask(do="counts"))
+        return Asks(**self._ask(do="counts"))
 
-    def ask(self, **words: object) -> dict[str, Any]:
-        """Has something done."""
+    def _ask(self, **words: object) -> dict[str, Any]:
         if self._process.stdin is None:
             raise RuntimeError("it was not started")
         self._process.stdin.write(json.dumps(words) + "\n")
@@ -161,7 +143,7 @@ class StandIns:
     def _answer(self) -> dict[str, Any]:
         line = self._process.stdout.readline() if self._process.stdout else ""
         if not line:
-            raise RuntimeError("the stand-ins ended; stderr tells why")
+            raise RuntimeError("the registry ended; stderr tells why")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
