@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from figures import Row, median, seconds
 from histogram import Buckets, percentile, upper_bound
@@ -67,7 +68,7 @@ def measure_probes(stage: Stage, watchers: int) -> Probes:
     return Probes(**found, watchers=watchers)
 
 
-def _callers(stage: Stage, *arguments: str) -> dict[str, object]:
+def _callers(stage: Stage, *arguments: str) -> dict[str, Any]:
     return stage.script(CALLERS, *arguments, environment={"FLUX_TOKEN": stage.token})
 
 

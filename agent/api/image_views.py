@@ -6,6 +6,7 @@ before the current one are the new ones.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -54,18 +55,24 @@ class Listing:
     newest: Image | None
 
 
-def listing(images: Sequence[Image], current: Reference, pattern: Pattern, limit: int) -> Listing:
-    """The images of a repository, in the filter's order, as a container sees them."""
+def listing(images: Sequence[Image], fitting: Sequence[int], current: Reference, limit: int) -> Listing:
+    """The images of a repository as a container sees them.
+
+    Args:
+        images: In the filter's order.
+        fitting: The places, from 0, of those that the filter lets through.
+        current: What the container runs.
+        limit: How many to show; 0 for all.
+    """
     place = next((place for place, image in enumerate(images, start=1) if image.tag == current.tag), 0)
     place = 0 if current.digest else place
-    fitting = [number for number, image in enumerate(images, start=1) if pattern.matches(image.tag)]
-    newer = sum(number < place for number in fitting) if place else len(fitting)
+    newer = bisect_left(fitting, place - 1) if place else len(fitting)
     return Listing(
         available=tuple(images[:limit] if limit else images),
         counts=(len(images), place - 1 if place else len(images), len(fitting), newer),
         place=place,
         current=images[place - 1] if place else None,
-        newest=images[fitting[0] - 1] if fitting else None,
+        newest=images[fitting[0]] if fitting else None,
     )
 
 

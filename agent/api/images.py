@@ -153,7 +153,8 @@ class Images:
             why = NO_SCANNING if image else f"{container.image} is no image reference"
             return pb.ContainerImages(name=container.name, current=pb.Image(id=container.image), available_error=why)
         pattern = Filter.of(container.name, policies).pattern
-        found = listing(self._library.ordered(image, pattern.order), image, pattern, limit)
+        images, places = self._library.ordered(image, pattern.order), self._library.fitting(image, pattern)
+        found = listing(images, places, image, limit)
         total, newer, fitting, newer_fitting = found.counts
         return pb.ContainerImages(
             name=container.name,

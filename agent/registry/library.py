@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from agent.model.errors import UsageError
 from agent.model.globs import matches_image
 from agent.model.images import Image, Reference, Repository
-from agent.model.patterns import Order
+from agent.model.patterns import Order, Pattern
 from agent.registry.demand import Demand, Selection
 from agent.registry.limits import Limits, RateState
 from agent.registry.records import PullScope
@@ -58,6 +58,12 @@ class Library:
         if self._selection.reason_against(image):
             return ()
         return self._store.ordered(image.canonical_name, order, by_label=self.by_label(image))
+
+    def fitting(self, image: Reference, pattern: Pattern) -> tuple[int, ...]:
+        """The places, from 0, of those among them in the filter's order that it lets through."""
+        if self._selection.reason_against(image):
+            return ()
+        return self._store.fitting(image.canonical_name, pattern, by_label=self.by_label(image))
 
     def by_label(self, image: Reference) -> bool:
         """Whether labels tell when its images were built."""

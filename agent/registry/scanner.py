@@ -288,6 +288,7 @@ class _Scan:
                 tags[tag] = refresh.look_failed(tags[tag], str(error), self._parts.clock())
             if number % SAVE_EVERY == 0:
                 self._parts.store.put(replace(state, tags=dict(tags)))
+                self._parts.limits.of(self._demand.image.host).recover()
         self._parts.store.put(replace(state, tags=tags))
         return fine
 

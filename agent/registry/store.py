@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.model.images import Image, Repository
-from agent.model.patterns import Order, ordered
+from agent.model.patterns import Order, Pattern, ordered
 from agent.registry.manifests import LABELS, moment
 from agent.registry.records import Cache, Manifest, RepositoryState, TagState
 from agent.registry.refresh import next_listing
+
+MAX_FILTERS = 100
+"""Filters whose matches are remembered for one repository."""
 
 FUTURE = 86_400.0
 """Seconds by which a clock somewhere may be ahead; a build time beyond that is none."""
@@ -28,6 +31,11 @@ class _Known:
     manifests: dict[str, Manifest] = field(default_factory=dict)
     repository: Repository | None = None
     orders: dict[tuple[Order, bool], tuple[Image, ...]] = field(default_factory=dict)
+    fits: dict[tuple[str, bool], tuple[int, ...]] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """What was made of state and manifests does not hold any more."""
+        self.repository, self.orders, self.fits = None, {}, {}
 
 
 class ImageStore:
@@ -74,6 +82,20 @@ class ImageStore:
             known.orders[order, by_label] = found
         return found
 
+    def fitting(self, name: str, pattern: Pattern, *, by_label: bool) -> tuple[int, ...]:
+        """The places, from 0, of those among a repository's images in the filter's order that it lets through."""
+        images = self.ordered(name, pattern.order, by_label=by_label)
+        with self._lock:
+            known = self._known.get(name)
+        if known is None:
+            return ()
+        found = known.fits.get((pattern.text, by_label))
+        if found is None:
+            found = tuple(place for place, image in enumerate(images) if pattern.matches(image.tag))
+            if len(known.fits) < MAX_FILTERS:
+                known.fits[pattern.text, by_label] = found
+        return found
+
     def knows_manifest(self, name: str, digest: str) -> bool:
         """Whether it is known, here or in the cache, what a digest stands for."""
         with self._lock:
@@ -95,7 +117,8 @@ class ImageStore:
         with self._lock:
             known = self._known.setdefault(state.name, _Known(RepositoryState(state.name)))
             is_news = _meaning(known.state) != _meaning(state)
-            known.state, known.repository, known.orders = state, None, {}
+            known.state = state
+            known.forget()
             digests = {tag.digest for tag in state.tags.values()}
             known.manifests = {name: kept for name, kept in known.manifests.items() if name in digests}
         if save:
@@ -132,7 +155,7 @@ class ImageStore:
             known = self._known.get(name)
             if known is not None:
                 known.manifests[manifest.digest] = manifest
-                known.repository, known.orders = None, {}
+                known.forget()
 
     def _assembled(self, known: _Known) -> Repository:
         state, latest = known.state, self._clock() + FUTURE

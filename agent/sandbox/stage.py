@@ -145,7 +145,7 @@ class Stage:
             connection.close()
 
     def await_commit(self, *words: str) -> None:
-        """Wait until the branch has a commit of the agent that says these words.
+        """Wait until the branch has a commit of the agent that says these words, shown.
 
         Raises:
             StageError: It has none.
@@ -155,6 +155,7 @@ class Stage:
             if time.monotonic() > deadline:
                 raise StageError(f"the agent made no commit that says {' '.join(words)}")
             time.sleep(0.05)
+        self.say(f"\n(a moment later, in git: {self._newest_subject().strip()})")
 
     def pull(self) -> None:
         """Take the agent's commits into the work tree, shown."""

@@ -14,7 +14,8 @@ VERSIONS = [
 def shown(pattern, current, limit=2):
     pattern = Pattern.parse(pattern)
     images = ordered(VERSIONS, pattern.order, by_label=False)
-    return listing(images, Reference.parse(current), pattern, limit)
+    fitting = [place for place, image in enumerate(images) if pattern.matches(image.tag)]
+    return listing(images, fitting, Reference.parse(current), limit)
 
 
 def test_a_list_counts_what_is_newer():
