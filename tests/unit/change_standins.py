@@ -1,4 +1,4 @@
-"""What the tests of changes of git share: a real repository with a mirror of it, a library filled by hand, a performer."""
+"""What the tests of changes of git share: a real repository, a mirror of it, a library filled by hand, a performer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images that people took back: which marks the history gives, what they keep out, and that automation comes to rest."""
+"""Images that people took back: the marks that the history gives, what they keep out, and how automation ends."""
 
 import pytest
 from change_standins import Bench, automated, ids, statuses
