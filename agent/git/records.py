@@ -15,8 +15,8 @@ JOB = "Flux-Job"
 """The trailer that every commit of the agent has."""
 MOST = 5_000
 """Commits that are looked back at; older ones are forgotten."""
-RECALLED_DAYS = 30
-"""Days in which the commit of a job is looked for."""
+RECALLED = 1_000
+"""Commits, anybody's, among which that of a job is looked for."""
 
 _BATCH = 100
 """Commits that are read at a time: one that updates 1,000 workloads is 100 kB."""
@@ -57,15 +57,16 @@ class Records:
         return False, self._read(self._ids(head))
 
     def of_job(self, head: str, job_id: str) -> Record | None:
-        """The commit of a job, made in the last 30 days.
+        """The commit of a job, if it is not long ago.
 
         Raises:
             GitError: The mirror cannot be read, or has no such head.
         """
         if not _JOB_ID.fullmatch(job_id):
             return None
-        search = (f"--since={RECALLED_DAYS}.days", "--fixed-strings", f"--grep={JOB}: {job_id}")
-        return next(self._told("log", "--max-count=1", *search, head), None)
+        newest = self._repository.local("rev-list", f"--max-count={RECALLED}", head, "--").decode().split()
+        found = self._told("log", "--no-walk=unsorted", f"--grep=^{JOB}: {job_id}$", "--stdin", stdin=newest)
+        return next((record for record in found if (JOB, job_id) in record.trailers), None)
 
     def _newer(self, known: str, head: str) -> list[str] | None:
         """Those that `head` has and `known` has not; None where `known` has some that `head` has not."""
@@ -90,10 +91,10 @@ class Records:
         batches = (oldest_first[start : start + _BATCH] for start in range(0, len(ids), _BATCH))
         return chain.from_iterable(self._told("log", "--no-walk=unsorted", "--stdin", stdin=batch) for batch in batches)
 
-    def _told(self, *args: str, stdin: Sequence[str] = ()) -> Iterator[Record]:
+    def _told(self, *args: str, stdin: Sequence[str]) -> Iterator[Record]:
         """What `git log` tells, without commits that only look as if they were the agent's."""
         asked = "".join(f"{id_}\n" for id_ in stdin).encode()
-        listing = self._repository.local(*args, "-z", "--format=%H %ct%n%B", *([] if stdin else ["--"]), stdin=asked)
+        listing = self._repository.local(*args, "-z", "--format=%H %ct%n%B", stdin=asked)
         for entry in listing.decode(errors="replace").split("\0"):
             facts, _, message = entry.partition("\n")
             trailers = trailers_of(message)

@@ -176,12 +176,12 @@ class Bench:
         )
         return self.performer.perform(Asked(more.pop("job", "j1"), spec, **more))
 
-    def policies(self, name, accept=False, remove=(), **add):
+    def policies(self, name, accept=False, remove=(), job="j2", **add):
         id_ = next(ids(name))
         spec = PoliciesSpec(
             {id_: PolicyUpdate({key.replace("__", "."): each for key, each in add.items()}, frozenset(remove))}
         )
-        return self.performer.perform(Asked("j2", spec, accept=frozenset({id_} if accept else ())))
+        return self.performer.perform(Asked(job, spec, accept=frozenset({id_} if accept else ())))
 
     def automate(self):
         """Automation looks at the head of the branch, as the lane lets it."""

@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from change_standins import COMMIT, FAILED, SHOP, agent_of, at, done, idle, outcome, updated
+from plugin_change_standins import COMMIT, FAILED, SHOP, agent_of, at, done, idle, outcome, updated
 from plugin_standins import ConnectError, serving, workload
 
 from kubectl_flux import follow, wait

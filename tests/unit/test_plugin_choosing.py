@@ -10,7 +10,7 @@ import sys
 import termios
 
 import pytest
-from change_standins import SHOP, agent_of, done, idle, outcome, updated
+from plugin_change_standins import SHOP, agent_of, done, idle, outcome, updated
 from plugin_standins import ScriptedAgent, serving
 
 from kubectl_flux.choosing import Menu, lines_of, numbers, offers_of
