@@ -60,8 +60,8 @@ def archive(dist):
 def alone(archive, tmp_path_factory):
     """An environment with nothing but kubectl and the unpacked archive, and the function that runs programs in it."""
     folder = tmp_path_factory.mktemp("alone")
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder / "flux", filter="data")
+    (folder / "flux").mkdir()
+    subprocess.run(["tar", "-xzf", archive, "-C", folder / "flux"], check=True)
     (folder / "bin").mkdir()
     if shutil.which("kubectl"):
         (folder / "bin" / "kubectl").symlink_to(Path(shutil.which("kubectl")).resolve())
