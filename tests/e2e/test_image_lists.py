@@ -31,9 +31,9 @@ def registry(plane):
 
 @pytest.fixture(scope="module")
 def flags(repository, registry):
-    """What the agent of this module is started with."""
-    intervals = ("--git-poll-interval=1h", "--sync-interval=1h")
-    return (f"--git-url={repository.url}", "--auth=none", *intervals, f"--registry-insecure-host={registry.host}")
+    """What the agent of this module is started with; it may not write, so that nothing is released by itself."""
+    usual = ("--auth=none", "--git-readonly", "--git-poll-interval=1h", "--sync-interval=1h")
+    return (f"--git-url={repository.url}", *usual, f"--registry-insecure-host={registry.host}")
 
 
 @pytest.fixture(scope="module")
