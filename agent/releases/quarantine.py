@@ -50,12 +50,12 @@ class Memory:
 
     Attributes:
         rejected: What was taken back through the agent.
-        automated: What automation wrote last into a container, where nobody has released anything to it since; as the
-            mark that it becomes when somebody undoes it.
+        automated: What automation wrote last into a container, where nobody has released anything to it since: the mark
+            that it becomes when somebody undoes it, and the image that was there before.
     """
 
     rejected: Mapping[_Text, Mark] = field(default_factory=dict, hash=False)
-    automated: Mapping[_Text, Mark] = field(default_factory=dict, hash=False)
+    automated: Mapping[_Text, tuple[Mark, str]] = field(default_factory=dict, hash=False)
 
 
 def remembered(memory: Memory, records: Iterable[Record]) -> Memory:
@@ -109,7 +109,7 @@ class _Memory:
     """A memory while it is put together."""
 
     rejected: dict[_Text, Mark]
-    automated: dict[_Text, Mark]
+    automated: dict[_Text, tuple[Mark, str]]
 
     def add(self, record: Record) -> None:
         """Take in what one more commit tells."""
@@ -117,39 +117,49 @@ class _Memory:
         for name, value in record.trailers:
             words = value.split(" ")
             if name == UPDATED and len(words) == 4:
-                self._update(
-                    (words[0], words[1]), Mark(words[3], record.commit, by_hand=True, at=record.time), automatic
-                )
+                key, before, written = (words[0], words[1]), words[2], words[3]
+                self.automated.pop(key, None)
+                if automatic:
+                    self.automated[key] = (Mark(written, record.commit, by_hand=True, at=record.time), before)
+                if automatic or self._lifts(key, written):
+                    self.rejected.pop(key, None)
             elif name == REJECTED and len(words) == 3:
                 self.rejected[words[0], words[1]] = Mark(words[2], record.commit, at=record.time)
             elif name == ACCEPTED:
-                for known in (self.rejected, self.automated):
-                    for key in [key for key in known if key[0] == value]:
-                        del known[key]
+                self._forget(value)
 
-    def _update(self, key: _Text, written: Mark, automatic: bool) -> None:  # noqa: FBT001 # what kind of commit it is
-        self.automated.pop(key, None)
-        if automatic:
-            self.automated[key] = written
+    def _lifts(self, key: _Text, written: str) -> bool:
+        """Whether an image is the one that is marked."""
         mark = self.rejected.get(key)
         with suppress(UsageError):
-            if mark and (automatic or _is_same(Reference.parse(mark.image), Reference.parse(written.image))):
-                del self.rejected[key]
+            return mark is not None and _is_same(Reference.parse(mark.image), Reference.parse(written))
+        return False
+
+    def _forget(self, workload: str) -> None:
+        for known in (self.rejected, self.automated):
+            for key in [key for key in known if key[0] == workload]:
+                known.pop(key, None)
 
 
 def _mark(memory: Memory, key: _Text, held: Reference) -> Mark | None:
-    """The mark on a container, which says nothing any more where somebody has moved on from it by hand."""
-    for mark in (memory.automated.get(key), memory.rejected.get(key)):
-        if mark is not None and _is_undone(Reference.parse(mark.image), held):
+    """The mark on a container; one on an image that it has, or of another repository, says nothing any more."""
+    if key in memory.automated:
+        mark, before = memory.automated[key]
+        if _is_undone(Reference.parse(mark.image), before, held):
             return mark
-    return None
+    rejected_ = memory.rejected.get(key)
+    return rejected_ if rejected_ and _is_other(Reference.parse(rejected_.image), held) else None
 
 
-def _is_undone(written: Reference, held: Reference) -> bool:
-    """Whether a container has not the image that was written, nor one of a higher version or another repository."""
-    if written.canonical_name != held.canonical_name or _is_same(written, held):
-        return False
-    return not _is_higher(held.tag, written.tag)
+def _is_undone(written: Reference, before: str, held: Reference) -> bool:
+    """Whether somebody replaced what automation wrote, other than by raising what automation had raised."""
+    raised = _is_higher(held.tag, written.tag) and not _is_higher(Reference.parse(before).tag, written.tag)
+    return _is_other(written, held) and not raised
+
+
+def _is_other(one: Reference, other: Reference) -> bool:
+    """Whether they are different images of one repository."""
+    return one.canonical_name == other.canonical_name and not _is_same(one, other)
 
 
 def _is_same(one: Reference, other: Reference) -> bool:

@@ -149,7 +149,7 @@ def test_the_status_of_a_healthy_cluster(agent, sync, repository, namespace):
     told = json.loads(agent.kubectl_flux("status", "-o", "json").stdout)
     assert (told["healthy"], told["problems"], told["workloads"]["notReady"]) == (True, [], [])
     assert told["revisions"]["applied"] == told["revisions"]["marked"] == repository.head
-    assert "later release" in told["automation"]["reason"]
+    assert (told["automation"]["enabled"], told["automation"]["reason"]) == (True, "")
 
 
 def test_the_status_says_what_is_wrong(agent, sync, repository, namespace):

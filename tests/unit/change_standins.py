@@ -167,6 +167,11 @@ class Bench:
     def read(self, path, commit="master"):
         return git(self.remote.bare, "show", f"{commit}:{path}") + "\n"
 
+    def diff(self):
+        """The lines that the newest commit took out and put in."""
+        lines = git(self.remote.bare, "show", "--unified=0", "--format=", "master").splitlines()
+        return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+
     # What they ask for.
 
     def release(self, *names, image="", **more):

@@ -5,7 +5,7 @@ import errno
 import os
 
 import pytest
-from change_standins import Bench, app, automated, ids, statuses
+from change_standins import Bench, app, ids, statuses
 from git_remote import git
 from release_standins import built, digest
 
@@ -32,12 +32,6 @@ def bench(tmp_path):
     return bench
 
 
-def diff(bench):
-    """The lines that the newest commit took out and put in."""
-    lines = git(bench.remote.bare, "show", "--unified=0", "--format=", "master").splitlines()
-    return [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
-
-
 # --- what a commit is ------------------------------------------------------------------------------------------------
 
 
@@ -50,7 +44,7 @@ def test_a_release_is_one_commit_that_changes_the_value_and_says_who_asked(bench
         credential_id="JTI=1",
     )
     assert bench.head() == done.commit == done.head
-    assert diff(bench) == [
+    assert bench.diff() == [
         '-        image: "acme/shop:1.0.0"  # bumped by flux',
         '+        image: "acme/shop:1.2.0"  # bumped by flux',
     ]
@@ -130,7 +124,7 @@ def test_who_cannot_be_changed_fails_alone(bench):
     assert told["twice"] == ("failed", "defined more than once: one.yaml:1, two.yaml:1")
     assert told["linked"][0] == "failed" and "a symbolic link, which is never edited" in told["linked"][1]
     assert told["alias"][0] == "failed" and "alias.yaml: line 12: image is shared by aliases" in told["alias"][1]
-    assert len(diff(bench)) == 6
+    assert len(bench.diff()) == 6
     assert {value.split()[0] for key, value in bench.trailers() if key == "Flux-Updated"} == {
         f"demo:deployment/{name}" for name in ("shop", "other", "beside")
     }
@@ -207,7 +201,7 @@ def test_whoever_pushes_in_between_keeps_their_commit_and_the_change_is_planned_
     done = bench.release("shop", image="acme/shop:1.2.0")
     assert bench.head() == done.commit
     assert bench.log() == ["Release acme/shop:1.2.0 to demo:deployment/shop", "moved", "theirs", "first"]
-    assert diff(bench) == [
+    assert bench.diff() == [
         '-        image: "acme/shop:1.1.0"  # bumped by flux',
         '+        image: "acme/shop:1.2.0"  # bumped by flux',
     ]
@@ -345,73 +339,6 @@ def test_a_note_that_cannot_be_sent_is_told_and_fails_nothing(bench, trouble):
     done = bench.release("shop", image="acme/shop:1.2.0")
     assert bench.head() == done.commit
     assert done.notices == ("the note could not be sent: no",)
-
-
-# --- automation ------------------------------------------------------------------------------------------------------
-
-
-def test_automation_changes_all_that_is_due_in_one_commit(tmp_path):
-    bench = Bench(tmp_path, IMAGES)
-    bench.write({
-        "a.yaml": automated("a") + "---\n" + automated("b", "acme/side:v1", "glob:v*"),
-        "c.yaml": automated("c", pattern="semver:<1.2"),
-        "left.yaml": "---\n".join([
-            automated("locked", locked="true"),
-            automated("ignored", ignore="true"),
-            automated("absent"),
-            automated("bad", pattern="semver:no"),
-            app("plain"),
-        ]),
-    })  # fmt: skip
-    bench.absent = set(ids("absent"))
-    done = bench.automate()
-    assert bench.log() == ["Auto-release multiple (3) images", "change"]
-    assert [line for line in diff(bench) if line[0] == "+"] == [
-        f'+        image: "{image}"  # bumped by flux'
-        for image in ("acme/shop:1.2.0", "acme/side:v2", "acme/shop:1.1.0")
-    ]
-    assert bench.trailers()[0] == ("Flux-Kind", "automation")
-    told = statuses(done)
-    assert told.pop("bad")[0] == "skipped"
-    assert told == {
-        "a": ("success", ""),
-        "b": ("success", ""),
-        "c": ("success", ""),
-        "locked": ("skipped", "locked"),
-        "ignored": ("skipped", "ignore"),
-        "absent": ("skipped", "not accessible in cluster"),
-    }
-    assert bench.follow() == []
-    assert '"type":"auto"' in git(bench.remote.bare, "notes", "--ref=flux", "show", done.commit)
-
-
-def test_automation_fetches_only_where_it_changes_something(bench):
-    head = bench.write({"shop.yaml": automated("shop", "acme/shop:1.2.0")})
-    bench.fetch()
-    before = bench.fetches
-    assert not bench.performer.automate("a", head).commit
-    assert bench.fetches == before
-    head = bench.write({"shop.yaml": automated("shop").replace('"acme/shop:1.0.0"', "&a acme/shop:1.0.0") + "x: *a\n"})
-    bench.fetch()
-    before = bench.fetches
-    assert statuses(bench.performer.automate("a", head))["shop"][0] == "failed"
-    assert bench.fetches == before
-
-
-def test_automation_plans_anew_on_what_was_pushed_meanwhile(bench):
-    head = bench.write({"shop.yaml": automated("shop")})
-    bench.fetch()
-    bench.write({"shop.yaml": automated("shop", locked="true")}, "locked")
-    done = bench.performer.automate("a", head)
-    assert (done.commit, bench.log()[0]) == ("", "locked")
-
-
-def test_automation_asks_for_what_it_would_have_to_know(bench):
-    bench.library.images.pop("index.docker.io/acme/shop")
-    bench.write({"shop.yaml": automated("shop")})
-    assert not bench.automate().commit
-    assert bench.library.asked == ["index.docker.io/acme/shop"]
-    assert bench.library.fetched == []
 
 
 # --- what stays behind -----------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ KEY = (SHOP, "web")
 VERSIONS = built("1.0.0", "1.1.0", "1.2.0", "1.3.0")
 
 
-def auto(new, commit="a"):
-    return Record(commit, (("Flux-Kind", "automation"), ("Flux-Updated", f"{SHOP} web a:0.1.0 {new}")), 10.0)
+def auto(new, commit="a", old="a:0.1.0"):
+    return Record(commit, (("Flux-Kind", "automation"), ("Flux-Updated", f"{SHOP} web {old} {new}")), 10.0)
 
 
 def release(new, *more, commit="r"):
@@ -41,6 +41,7 @@ ACCEPT = Record("c", (("Flux-Kind", "policies"), ("Flux-Accepted", str(SHOP))))
         ((auto("a:1.1.0"),), "a:1.1.0", "", False),
         ((auto("a:1.1.0"),), "a:1.0.0", "a:1.1.0", True),
         ((auto("a:1.1.0"),), "a:1.2.0", "", False),
+        ((auto("a:1.1.0", old="a:2.0.0"),), "a:2.0.0", "a:1.1.0", True),
         ((auto("a:1.1.0"),), "other:1.0.0", "", False),
         ((auto("a:1.1.0"),), f"a:1.1.0@{digest(2)}", "", False),
         ((auto(f"a:main@{digest(2)}"),), f"a:main@{digest(1)}", f"a:main@{digest(2)}", True),
@@ -51,6 +52,7 @@ ACCEPT = Record("c", (("Flux-Kind", "policies"), ("Flux-Accepted", str(SHOP))))
         ((back("a:1.0.0", "a:1.1.0"), release("a:0.9.0")), "a:0.9.0", "a:1.1.0", False),
         ((back("a:1.0.0", "a:1.1.0"), auto("a:1.2.0")), "a:1.2.0", "", False),
         ((back("a:1.0.0", "a:1.1.0"),), "a:1.1.0", "", False),
+        ((back("a:1.0.0", "a:1.1.0"),), "a:2.0.0", "a:1.1.0", False),
         ((back("a:1.0.0", "a:1.1.0"),), "other:1.0.0", "", False),
         ((back("a:1.0.0", "a:1.1.0"), ACCEPT), "a:1.0.0", "", False),
         ((auto("a:1.1.0"), ACCEPT), "a:1.0.0", "", False),
@@ -130,7 +132,7 @@ def test_following_automation_ends_whatever_is_marked(tags, others, pattern, for
         if not plan.images:
             return
         written = plan.images[0].image
-        memory = remembered(memory, [auto(written)])
+        memory = remembered(memory, [auto(written, old=image)])
         taken_back = data.draw(st.booleans())
         if taken_back:
             kept = rejected(marks(memory, [definition]), [definition], library).get(KEY, frozenset())
