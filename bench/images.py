@@ -116,11 +116,11 @@ class Scanned:
         """The agent's process."""
         return self.stage.agent.process.pid
 
-    def start_agent(self) -> None:
+    def start_agent(self, *flags: str) -> None:
         """Starts the agent with scanning on, for this registry only: there is no way to any other."""
         host = self.registry.host
         images = [f"--registry-insecure-host={host}", f"--registry-include-image={host}/*"]
-        self.stage.start_agent("--registry-disable-scanning=false", *images)
+        self.stage.start_agent("--registry-disable-scanning=false", *images, *flags)
 
     def wait_for(self, kind: str, number: int) -> Asks:
         """Waits until the registry was asked so often for something, and the agent is idle again.

@@ -25,6 +25,7 @@ import images
 import memory
 import one_change
 import plugin
+import releases
 import scan
 import stopwatch
 import unchanged
@@ -44,7 +45,7 @@ SIZES = {
 BUSY = 0.5  # load average per core from which figures are not to be trusted
 IN_ROUNDS = ("first", "unchanged", "change", "memory", "restart")
 IN_FRONT = ("plugin", "calls", "probes")
-ON_REGISTRIES = ("scan", "images", "tags")
+ON_REGISTRIES = ("scan", "images", "releases", "tags")
 NAMES = (*IN_ROUNDS, *IN_FRONT, *ON_REGISTRIES, "configmaps", "profile")
 
 
@@ -64,6 +65,7 @@ class Samples:
     scan: scan.Scans | None = None
     images: images.Many | None = None
     tags: images.Deep | None = None
+    releases: releases.Releases | None = None
     configmaps: memory.Large | None = None
     profile: list[Cost] = field(default_factory=list)
 
@@ -127,6 +129,9 @@ def _registries(samples: Samples, names: frozenset[str], options: argparse.Names
     if "images" in names:
         print(f"{options.apps:,} repositories", flush=True)
         samples.images = images.measure_many(options.apps, options.steady)
+    if "releases" in names:
+        print(f"releases to {options.apps:,} workloads", flush=True)
+        samples.releases = releases.measure(options.apps)
     if "tags" in names:
         print(f"a repository with {options.tags:,} tags", flush=True)
         samples.tags = images.measure_deep(options.tags)
@@ -171,6 +176,8 @@ def _image_rows(samples: Samples) -> list[Row]:
         found += scan.rows(samples.scan)
     if samples.images:
         found += images.many_rows(samples.images)
+    if samples.releases:
+        found += releases.rows(samples.releases)
     if samples.tags:
         found += images.deep_rows(samples.tags)
     return found
