@@ -14,6 +14,7 @@ from config_repository import ConfigRepository, as_yaml, config_map, custom, def
 pytestmark = pytest.mark.controlplane
 
 MANY = 400
+MOMENT = "--sync-timeout=20ms"  # far less than many objects take on any machine
 SLOW = ("--auth=none", "--git-poll-interval=1h", "--sync-interval=1h")
 COLLECT = ("--sync-garbage-collection", "--sync-garbage-collection-limit=none")
 
@@ -75,7 +76,7 @@ def test_an_agent_that_is_ended_in_the_middle_of_a_sync_completes_it_at_the_next
 ):
     head = repository.commit_files(maps(namespace, a="1"))
     agent.start(f"--git-url={repository.url}", *SLOW, *COLLECT)
-    until(lambda: exists("m040"), "the first objects")
+    until(lambda: exists("m000"), "the first object")
     getattr(agent, end)()
     assert (count() < MANY, repository.tag()) == (True, "")
     agent.start(f"--git-url={repository.url}", *SLOW, *COLLECT)
@@ -106,7 +107,7 @@ def test_an_agent_that_is_killed_while_it_deletes_goes_on_at_the_next_start(
     agent.stop()
     head = repository.replace({"kept": config_map(namespace, "kept")})
     agent.start(f"--git-url={repository.url}", *SLOW, *COLLECT)
-    until(lambda: not exists("m020"), "the first deletions")
+    until(lambda: not exists("m000"), "the first deletion")
     agent.kill()
     assert count() > 1
     agent.start(f"--git-url={repository.url}", *SLOW, *COLLECT)
@@ -119,7 +120,7 @@ def test_a_sync_that_runs_out_of_time_is_continued_at_once_and_only_then_the_tag
 ):
     head = repository.commit_files(maps(namespace, a="1"))
     before = len(log_lines(agent))
-    agent.start(f"--git-url={repository.url}", *SLOW, "--sync-timeout=300ms")
+    agent.start(f"--git-url={repository.url}", *SLOW, MOMENT)
     until(repository.tag, "the sync to be complete")
     assert (count(), repository.tag()) == (MANY, head)
     syncs = [line for line in log_lines(agent)[before:] if "msg=synced" in line]
@@ -149,7 +150,7 @@ def test_a_definition_that_is_refused_does_not_use_up_the_time_of_the_rest(agent
 
 def test_a_sync_that_was_asked_for_tells_what_was_not_reached_in_time(agent, repository, namespace, count):
     repository.commit("first")
-    agent.start(f"--git-url={repository.url}", *SLOW, "--sync-timeout=300ms")
+    agent.start(f"--git-url={repository.url}", *SLOW, MOMENT)
     agent.kubectl_flux("sync")
     repository.commit_files(maps(namespace, a="1"))
     done = agent.kubectl_flux("sync", check=False)
@@ -173,7 +174,7 @@ def test_syncs_that_are_asked_for_while_one_runs_are_all_answered(agent, reposit
 def test_a_commit_that_comes_while_a_sync_runs_is_synced_by_the_next(plane, agent, repository, namespace, exists):
     repository.commit_files(maps(namespace, a="1"))
     agent.start(f"--git-url={repository.url}", *SLOW)
-    until(lambda: exists("m040"), "the first objects")
+    until(lambda: exists("m000"), "the first object")
     head = repository.commit_files({"part0": as_yaml([config_map(namespace, "m000", a="2")])})
     done = agent.kubectl_flux("sync")
     assert head[:7] in done.stderr
