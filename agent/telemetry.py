@@ -139,23 +139,24 @@ class Metrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = prometheus_client.CollectorRegistry()
         prometheus_client.ProcessCollector(registry=self._registry)
-        self._sync = self._histogram("sync_duration_seconds", "Duration of a sync of the cluster.", _SYNC_BUCKETS)
-        self._job = self._histogram("job_duration_seconds", "Duration of a job, waiting excluded.", _JOB_BUCKETS)
-        self._queue = prometheus_client.Histogram(
-            "flux_daemon_queue_duration_seconds",
-            "Time a job waited before it was begun.",
-            buckets=_JOB_BUCKETS,
-            registry=self._registry,
+        self._sync = self._histogram(
+            "flux_daemon_sync_duration_seconds", "Duration of a sync of the cluster.", _SYNC_BUCKETS, "success"
+        )
+        self._job = self._histogram(
+            "flux_daemon_job_duration_seconds", "Duration of a job, waiting excluded.", _JOB_BUCKETS, "success"
+        )
+        self._queue = self._histogram(
+            "flux_daemon_queue_duration_seconds", "Time a job waited before it was begun.", _JOB_BUCKETS
         )
         self._queued = self._gauge("flux_daemon_queue_length_count", "Jobs that wait to be begun.")
         self._manifests = self._gauge("flux_daemon_sync_manifests", "Objects of the last sync.", "success")
         self._ready = self._gauge("flux_git_ready", "Whether the git repository can be used: 1 or 0.")
-        self._calls = prometheus_client.Histogram(
+        self._calls = self._histogram(
             "flux_api_request_duration_seconds",
             "Duration of calls of the API, checking the caller included; streams and long polls are not among them.",
-            ["method", "code"],
-            buckets=_CALL_BUCKETS,
-            registry=self._registry,
+            _CALL_BUCKETS,
+            "method",
+            "code",
         )
         self._waits = self._counter(
             "flux_api_waits", "Streams and long polls of the API that have ended.", "method", "code"
@@ -166,33 +167,30 @@ class Metrics:
             "kind",
             "source",
         )
+        self._make_image_metrics()
 
-        self._scan = prometheus_client.Histogram(
-            "flux_registry_fetch_duration_seconds",
-            "Duration of a scan of one repository.",
-            ["success"],
-            buckets=_SCAN_BUCKETS,
-            registry=self._registry,
+    def _make_image_metrics(self) -> None:
+        """The metrics of registries and of what is kept of them."""
+        self._scan = self._histogram(
+            "flux_registry_fetch_duration_seconds", "Duration of a scan of one repository.", _SCAN_BUCKETS, "success"
         )
-        self._fetch = prometheus_client.Histogram(
+        self._fetch = self._histogram(
             "flux_client_fetch_duration_seconds",
             "Duration of a request to a registry, by kind: tags or metadata.",
-            ["kind", "success"],
-            buckets=_CALL_BUCKETS,
-            registry=self._registry,
+            _CALL_BUCKETS,
+            "kind",
+            "success",
         )
-        self._cache = prometheus_client.Histogram(
+        self._cache = self._histogram(
             "flux_cache_request_duration_seconds",
             "Duration of a request to the image cache; one that found nothing is no success.",
-            ["method", "success"],
-            buckets=_CALL_BUCKETS,
-            registry=self._registry,
+            _CALL_BUCKETS,
+            "method",
+            "success",
         )
         self._asked = self._counter("flux_registry_requests", "Requests to registries.", "host", "kind", "status")
-        self._scan_age = prometheus_client.Gauge(
-            "flux_registry_scan_age_seconds",
-            "Age of the oldest list of tags among the repositories in use.",
-            registry=self._registry,
+        self._scan_age = self._gauge(
+            "flux_registry_scan_age_seconds", "Age of the oldest list of tags among the repositories in use."
         )
 
     def observe_scan(self, seconds: float, success: bool) -> None:  # noqa: FBT001 # the shape `timed` calls
@@ -259,10 +257,8 @@ class Metrics:
         """All metrics in Prometheus' text format 0.0.4."""
         return prometheus_client.generate_latest(self._registry)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> prometheus_client.Histogram:
-        return prometheus_client.Histogram(
-            f"flux_daemon_{name}", text, ["success"], buckets=buckets, registry=self._registry
-        )
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> prometheus_client.Histogram:
+        return prometheus_client.Histogram(name, text, labels, buckets=buckets, registry=self._registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> prometheus_client.Counter:
         return prometheus_client.Counter(name, text, labels, registry=self._registry)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
-from agent import telemetry
+from agent.api.audit import log_change
 from agent.api.call import Call
 from agent.api.jobs import Jobs
 from agent.model.access import CHANGE_POLICIES, RELEASE_WORKLOADS, Right, Visible
@@ -33,8 +33,6 @@ from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 MAX_WORKLOADS = 10_000
 MAX_TEXT = 10_000
 """Characters of a message or a user's name."""
-
-_log = telemetry.logger("api")
 
 
 class Reads(Protocol):
@@ -140,15 +138,7 @@ class Changes:
             accept,
         )
         self._jobs.submit_change(asked)
-        _log.info(
-            "a change was asked for",
-            method=method,
-            caller=caller.name or "anybody (--auth=none)",
-            credential_id=caller.credential_id,
-            user=asked.cause.user,
-            dry_run=dry_run,
-            job=asked.job_id,
-        )
+        log_change(method, call, asked.job_id, user=asked.cause.user, dry_run=dry_run)
         return asked.job_id
 
 

@@ -25,10 +25,9 @@ from agent.model.ids import WorkloadId
 from agent.model.images import Image, Reference, Repository
 from agent.model.status import Feature, Mark, Status
 from agent.model.workloads import Container, Workload, WorkloadSnapshot
-from agent.registry.demand import reference_of
+from agent.registry.demand import reference_of, scope_of
 from agent.registry.library import Library, Wish
 from agent.registry.limits import RateState
-from agent.registry.records import PullScope
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 MAX_WAIT = 25.0
@@ -120,7 +119,7 @@ class Images:
         if self._library is None:
             return
         wanted = [
-            (image, PullScope(item.id.namespace, item.pull_secrets, item.service_account), container, item.id)
+            (image, scope_of(item), container, item.id)
             for item in rows
             for container in item.containers
             if (image := reference_of(container)) is not None
@@ -152,15 +151,15 @@ class Images:
         if image is None or self._library is None:
             why = NO_SCANNING if image else f"{container.image} is no image reference"
             return pb.ContainerImages(name=container.name, current=pb.Image(id=container.image), available_error=why)
-        pattern = Filter.of(container.name, policies).pattern
+        pattern, by_label = Filter.of(container.name, policies).pattern, self._library.by_label(image)
         images, places = self._library.ordered(image, pattern.order), self._library.fitting(image, pattern)
         found = listing(images, places, image, limit)
         total, newer, fitting, newer_fitting = found.counts
         return pb.ContainerImages(
             name=container.name,
-            current=self._image(image, found.current) if found.current else pb.Image(id=container.image),
-            latest_filtered=self._image(image, found.newest) if found.newest else None,
-            available=[self._image(image, each) for each in found.available],
+            current=_image(image, found.current, by_label=by_label) if found.current else pb.Image(id=container.image),
+            latest_filtered=_image(image, found.newest, by_label=by_label) if found.newest else None,
+            available=[_image(image, each, by_label=by_label) for each in found.available],
             available_error=self._library.repository(image).error,
             available_count=total,
             new_available_count=newer,
@@ -168,10 +167,6 @@ class Images:
             new_filtered_count=newer_fitting,
             current_place=found.place,
         )
-
-    def _image(self, written: Reference, image: Image) -> pb.Image:
-        by_label = self._library is not None and self._library.by_label(written)
-        return _image(written, image, by_label=by_label)
 
     def _explained(
         self, container: Container, policies: Mapping[str, str], asked: str, namespace: str
@@ -195,10 +190,10 @@ class Images:
         told.reason = f"its filter cannot be used: {filter_.error}" if filter_.error else found.choice.reason
         running = next((each for each in images if each.tag == image.tag), None)
         if running:
-            told.current.CopyFrom(self._image(image, running))
+            told.current.CopyFrom(_image(image, running, by_label=by_label))
             told.current.id = container.image
         if found.choice.picked:
-            told.picked.CopyFrom(self._image(image, found.choice.picked))
+            told.picked.CopyFrom(_image(image, found.choice.picked, by_label=by_label))
         told.rejected.extend(pb.RejectedImage(tag=tag, reason=reason) for tag, reason in found.rejected)
         told.rejected_count = found.rejected_count
         if found.asked:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent import telemetry
 from agent.api import convert, views, visibility
+from agent.api.audit import log_change
 from agent.api.call import Call
 from agent.api.errors import UnavailableError
 from agent.api.jobs import Jobs
@@ -30,8 +30,6 @@ MAX_WAIT = 25.0
 
 HEARTBEAT = 15.0
 """Seconds after which a stream says again what it said last."""
-
-_log = telemetry.logger("api")
 
 
 class Reads(Protocol):
@@ -127,7 +125,8 @@ class Service:
         if not status.repository.url:
             raise NotReadyError("no git repository is configured", hint="start flux-agent with --git-url")
         job = self._jobs.submit_sync(request.allow_deletions)
-        _log_change("Sync", call, job, allow_deletions=request.allow_deletions)
+        approved = {"allow_deletions": request.allow_deletions} if request.allow_deletions else {}
+        log_change("Sync", call, job.id, **approved)
         return pb.SyncResponse(job_id=job.id)
 
     def get_job(self, request: pb.GetJobRequest, call: Call) -> pb.GetJobResponse:
@@ -194,19 +193,6 @@ class Service:
     def _shown(self, job: Job, call: Call) -> pb.Job:
         details = self._details(call, job.sync.report if job.sync else None)
         return convert.job(job, details, self._visible(call, LIST_WORKLOADS))
-
-
-def _log_change(method: str, call: Call, job: Job, **more: str) -> None:
-    """Say who asked for a change: what was proven of them, which the API server's audit log ties to a person."""
-    caller = call.access.caller
-    _log.info(
-        "a change was asked for",
-        method=method,
-        caller=caller.name or "anybody (--auth=none)",
-        credential_id=caller.credential_id,
-        job=job.id,
-        **{key: value for key, value in more.items() if value},
-    )
 
 
 def _seconds(request: pb.GetJobRequest | pb.ListWorkloadsRequest) -> float:

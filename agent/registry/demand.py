@@ -75,8 +75,7 @@ def demands(
                 continue
             name = image.canonical_name
             images.setdefault(name, image)
-            scope = PullScope(workload.id.namespace, workload.pull_secrets, workload.service_account)
-            scopes.setdefault(name, {})[scope] = None
+            scopes.setdefault(name, {})[scope_of(workload)] = None
             wanted = _automated(container, image, policies.get(workload.id, {}))
             if wanted is not None:
                 patterns.setdefault((name, wanted.order), {})[wanted] = None
@@ -89,6 +88,11 @@ def demands(
         )
         for name, image in images.items()
     }
+
+
+def scope_of(workload: Workload) -> PullScope:
+    """A workload's right to pull."""
+    return PullScope(workload.id.namespace, workload.pull_secrets, workload.service_account)
 
 
 def reference_of(container: Container) -> Reference | None:

@@ -132,11 +132,6 @@ class ImageStore:
         with self._lock:
             self._known = {name: known for name, known in self._known.items() if name in wanted}
 
-    def names(self) -> tuple[str, ...]:
-        """The repositories in memory."""
-        with self._lock:
-            return tuple(self._known)
-
     def _of(self, name: str) -> _Known | None:
         with self._lock:
             known = self._known.get(name)

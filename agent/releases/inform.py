@@ -12,7 +12,7 @@ from agent.model.ids import WorkloadId
 from agent.model.images import Reference
 from agent.model.updates import Plan
 from agent.model.workloads import Workload, WorkloadSnapshot
-from agent.registry.demand import reference_of
+from agent.registry.demand import reference_of, scope_of
 from agent.registry.library import Library, Wish
 from agent.registry.records import PullScope
 from agent.releases import calculate
@@ -77,11 +77,9 @@ class Informant:
         for item in self.snapshot.workloads:
             images = map(reference_of, item.containers)
             if any(image is not None and image.canonical_name == name for image in images):
-                return _scope(item, item.id)
+                return scope_of(item)
         return PullScope(self.default_namespace)
 
 
 def _scope(workload: Workload | None, id_: WorkloadId) -> PullScope:
-    if workload is None:
-        return PullScope(id_.namespace)
-    return PullScope(id_.namespace, workload.pull_secrets, workload.service_account)
+    return scope_of(workload) if workload is not None else PullScope(id_.namespace)

@@ -150,14 +150,6 @@ class Performer:
         draft = self._drafted(head, asked, planner)
         return Done(draft.plan.outcomes) if draft.is_empty else self._write(asked, planner, draft, automatic=True)
 
-    def definitions(self, revision: str) -> tuple[Definition, ...]:
-        """The workloads of a revision.
-
-        Raises:
-            GitError: It cannot be read.
-        """
-        return self._load(revision).definitions
-
     def marks(self, revision: str) -> Mapping[quarantine.Key, Mark]:
         """What people took back, as of a revision.
 

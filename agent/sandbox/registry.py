@@ -152,17 +152,7 @@ class SandboxRegistry:
             if media_type == DOCKER_SCHEMA_1:
                 digest = _keep(home, DOCKER_SCHEMA_1, _schema_1(repository, tag, moment, labels or {}))
             elif platforms:
-                entries = [
-                    {
-                        "mediaType": media_type,
-                        "digest": _image(home, media_type, moment, {**(labels or {}), "arch": one}),
-                        "size": 1,
-                        "platform": {"os": "linux", "architecture": one},
-                    }
-                    for one in platforms
-                ]
-                index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-                digest = _keep(home, OCI_INDEX, json.dumps(index).encode())
+                digest = _index(home, media_type, moment, labels or {}, platforms)
             else:
                 digest = _image(home, media_type, moment, labels or {})
             home.tags[tag] = digest
@@ -254,6 +244,23 @@ def _image(home: _Repository, media_type: str, created: str, labels: Mapping[str
         "layers": [{"mediaType": _LAYER[media_type], "digest": "sha256:" + "0" * 64, "size": 1}],
     }
     return _keep(home, media_type, json.dumps(document).encode())
+
+
+def _index(
+    home: _Repository, media_type: str, created: str, labels: Mapping[str, str], platforms: Sequence[str]
+) -> str:
+    """An index of one image for each platform; its digest."""
+    entries = [
+        {
+            "mediaType": media_type,
+            "digest": _image(home, media_type, created, {**labels, "arch": one}),
+            "size": 1,
+            "platform": {"os": "linux", "architecture": one},
+        }
+        for one in platforms
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return _keep(home, OCI_INDEX, json.dumps(index).encode())
 
 
 def _schema_1(repository: str, tag: str, created: str, labels: Mapping[str, str]) -> bytes:

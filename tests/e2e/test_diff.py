@@ -8,7 +8,6 @@ import json
 import pytest
 import yaml
 from config_repository import (
-    ConfigRepository,
     config_map,
     custom,
     definition,
@@ -27,13 +26,6 @@ FLAGS = (
     "--sync-garbage-collection",
     "--sync-garbage-collection-limit=none",
 )
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    repository = ConfigRepository(tmp_path_factory.mktemp("git"))
-    repository.commit("first")
-    return repository
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from release_standins import built
 from served_api import Reads
 from test_loop import Gauges, Log
 
-from agent.api import changes as changes_module
+from agent.api import audit
 from agent.api import jobs as jobs_module
 from agent.api.access import Grants, Rights, Unobserved
 from agent.api.call import Call, Slots
@@ -216,7 +216,7 @@ def test_policies_take_a_right_of_their_own(api):
 
 def test_the_log_says_who_asked(api, monkeypatch):
     log = Log()
-    monkeypatch.setattr(changes_module, "_log", log)
+    monkeypatch.setattr(audit, "_log", log)
     job_id = api.release(api.grants(RELEASE_WORKLOADS, ""), all=True, cause={"user": "Ann"}, dry_run=True)
     api.policies({"workload": str(SHOP)})
     told = {"method": "Release", "caller": ANN.name, "credential_id": "JTI=1", "user": "Ann", "dry_run": True}
