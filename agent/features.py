@@ -5,15 +5,17 @@ from __future__ import annotations
 from agent.model.status import Feature
 
 READ_ONLY = "--git-readonly: nothing may be written to git"
+NO_REPOSITORY = "no git repository is configured"
 SCANNING_OFF = "--registry-disable-scanning: no registry is asked"
 
 
-def automation(*, read_only: bool, scans: bool, trouble: str = "") -> Feature:
+def automation(*, repository: bool, read_only: bool, scans: bool) -> Feature:
     """Whether images are released by themselves, and what is in the way of that."""
-    reason = READ_ONLY if read_only else "" if scans else SCANNING_OFF
-    return Feature(enabled=not reason, reason=reason or trouble)
+    obstacles = ((NO_REPOSITORY, not repository), (READ_ONLY, read_only), (SCANNING_OFF, not scans))
+    reason = next((reason for reason, present in obstacles if present), "")
+    return Feature(enabled=not reason, reason=reason)
 
 
-def scanning(*, enabled: bool, trouble: str = "") -> Feature:
-    """Whether registries are scanned, and what is in the way of some."""
-    return Feature(enabled=enabled, reason=trouble if enabled else SCANNING_OFF)
+def scanning(*, enabled: bool, trouble: str = "", brief: str = "") -> Feature:
+    """Whether registries are scanned, and what is in the way of some; `brief` is that without names."""
+    return Feature(enabled, trouble, brief) if enabled else Feature(reason=SCANNING_OFF)

@@ -126,6 +126,8 @@ _SYNC_BUCKETS = (0.5, 5, 10, 20, 30, 40, 50, 60, 75, 90, 120, 240)
 _CALL_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SCAN_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _JOB_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 15, 20, 30, 45, 60, 120)
+MAX_HOSTS = 200
+"""Hosts that are counted by their names: registries choose where they send us."""
 
 
 class Metrics:
@@ -188,6 +190,7 @@ class Metrics:
             "method",
             "success",
         )
+        self._hosts: set[str] = set()
         self._asked = self._counter("flux_registry_requests", "Requests to registries.", "host", "kind", "status")
         self._scan_age = self._gauge(
             "flux_registry_scan_age_seconds", "Age of the oldest list of tags among the repositories in use."
@@ -199,6 +202,9 @@ class Metrics:
 
     def observe_registry(self, host: str, kind: str, status: int, seconds: float) -> None:
         """Count a request to a registry; status 0 where there was no answer. v1 knew tags and metadata only."""
+        if host not in self._hosts:
+            host = host if len(self._hosts) < MAX_HOSTS else "other"
+            self._hosts.add(host)
         self._asked.labels(host=host, kind=kind, status=str(status or "none")).inc()
         if kind != "token":
             success = _label(200 <= status < 400)

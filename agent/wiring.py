@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from agent import features, telemetry
@@ -31,6 +32,7 @@ from agent.cluster.connection import Connection, default_namespace, own_namespac
 from agent.cluster.export import Exporter
 from agent.cluster.secrets import SecretMarker
 from agent.cluster.workloads import WorkloadWatcher
+from agent.git.blame import blamed
 from agent.git.history import History
 from agent.git.keys import DeployKey
 from agent.git.mirror import Mirror
@@ -102,7 +104,9 @@ class Agent:
         self._board = Board(_repository(settings), changes.touch)
         self._board.publish(
             automation=features.automation(
-                read_only=settings.git.readonly or not settings.git.url, scans=not settings.registry.disabled
+                repository=bool(settings.git.url),
+                read_only=settings.git.readonly,
+                scans=not settings.registry.disabled,
             ),
             scanning=features.scanning(enabled=not settings.registry.disabled),
         )
@@ -186,7 +190,7 @@ class Agent:
 
     def _handlers(self, settings: Settings, client: ApiClient, jobs: Jobs) -> Handlers:
         exporter = Exporter(client, Scope(excluded=settings.cluster.excluded_resources).lists, self._log)
-        history = History(self._mirror.repository)
+        history, blame = History(self._mirror.repository), partial(blamed, self._mirror)
         revisions = Revisions(self._reads, history)
         library = self._images.library if self._images else None
         changes = ChangeMethods(self._reads, jobs)
@@ -201,7 +205,7 @@ class Agent:
         return Handlers(
             get_revision=revisions.get,
             wait_for_revision=revisions.wait,
-            diff=Diffs(Sources(self._reads.status, history.resolve, load, self._preview, client)),
+            diff=Diffs(Sources(self._reads, history.resolve, load, self._preview, client, blame)),
             export=Exports(exporter, settings.cluster.allowed_namespaces),
             get_public_key=PublicKeys(self._key.public, self._reads),
             list_images=images.list_images,

@@ -130,9 +130,12 @@ class ImageParts:
 
     def _report(self, progress: Progress) -> None:
         self._around.metrics.set_scan_age(time.time() - progress.oldest if progress.oldest else 0.0)
-        told = "; ".join(progress.troubles[:MOST_TOLD])
-        reason = f"{len(progress.troubles)} of {progress.wanted} repositories cannot be scanned: {told}"
-        feature = features.scanning(enabled=True, trouble=reason if progress.troubles else "")
+        troubles = progress.troubles
+        what = f"{len(troubles)} of {progress.wanted} repositories cannot be scanned"
+        feature = features.scanning(enabled=True)
+        if troubles:
+            reason, brief = "; ".join(troubles[:MOST_TOLD]), "kubectl flux list-images tells of yours"
+            feature = features.scanning(enabled=True, trouble=f"{what}: {reason}", brief=f"{what}; {brief}")
         if self._around.board.status().scanning != feature:
             self._around.board.publish(scanning=feature)
 

@@ -46,10 +46,11 @@ class Agent(Protocol):
 
 
 class WorkloadList(NamedTuple):
-    """A list of workloads, and the version of the agent's view that it shows."""
+    """A list of workloads, the version of the agent's view that it shows, and whether there are others, not shown."""
 
     version: int
     workloads: list[pb.Workload]
+    restricted: bool = False
 
 
 class FluxClient:
@@ -81,7 +82,8 @@ class FluxClient:
     def workload_list(self, namespace: str, after_version: int, wait: float) -> WorkloadList:
         """All workloads of a namespace, once something has changed since this version or after `wait` seconds."""
         pages = list(self._workload_pages(namespace, after_version, wait))
-        return WorkloadList(pages[0].version, [workload for page in pages for workload in page.workloads])
+        workloads = [workload for page in pages for workload in page.workloads]
+        return WorkloadList(pages[0].version, workloads, any(page.restricted for page in pages))
 
     def status(self) -> pb.GetStatusResponse:
         """How the cluster stands to git."""

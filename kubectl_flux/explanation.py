@@ -53,15 +53,16 @@ def feature(value: pb.Feature) -> str:
     return f"{state}: {one_line(value.reason)}" if value.reason else state
 
 
-def taken_back(container: pb.ContainerExplanation) -> list[str]:
-    """That somebody took the image back which would be next, in a list; an empty one where nobody did."""
-    tag, digest = tag_of(container.taken_back), container.taken_back.partition("@")[2]
-    picked = container.picked
-    other = digest != picked.digest if digest and picked.digest else tag != tag_of(picked.id)
-    if not container.taken_back or not container.HasField("picked") or other:
-        return []
-    commit = f" (commit {container.taken_back_by[:SHORT]})" if container.taken_back_by else ""
-    return [f"{tag or digest} was taken back{commit}, which kubectl flux automate --accept lifts"]
+def obstacles_of(container: pb.ContainerExplanation, policies: Mapping[str, str]) -> list[str]:
+    """Why automation does not release what a container's filter picks, beside what holds its workload."""
+    found = []
+    if container.taken_back and container.HasField("picked"):
+        tag, digest = tag_of(container.taken_back), container.taken_back.partition("@")[2]
+        commit = f" (commit {container.taken_back_by[:SHORT]})" if container.taken_back_by else ""
+        found.append(f"{tag or digest} was taken back{commit}, which kubectl flux automate --accept lifts")
+    if not tag_of(container.current.id) and f"tag.{container.name}" not in policies:
+        found.append("it names no tag, and no filter says which to follow")
+    return found
 
 
 def verdict(container: pb.ContainerExplanation, held: list[str]) -> Iterator[str]:
@@ -69,9 +70,8 @@ def verdict(container: pb.ContainerExplanation, held: list[str]) -> Iterator[str
 
     Args:
         container: What is known of it.
-        held: Why nothing is released to its workload by itself.
+        held: Why nothing is released to it by itself.
     """
-    held = [*held, *taken_back(container)]
     scan, reason = container.scan, one_line(container.reason)
     if not container.update:
         unknown = scan.name and not scan.tags and not container.pattern_error

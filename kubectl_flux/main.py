@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 UNREAD = 141
 COMPLETE = "__complete"
+SHOWN = 64
+"""Characters of a value that an error repeats."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _explain(error)
     except KeyboardInterrupt:
         return INTERRUPTED
+    except UnicodeEncodeError as error:
+        return _explain(UsageError(f"{error.object[:SHOWN]!r} is no UTF-8 text"))
     except BrokenPipeError:
         abandon()
         return UNREAD

@@ -21,8 +21,12 @@ DEFAULT_TIMEOUT = "1m0s"
 TOKEN_VARIABLES = ("FLUX_TOKEN", "WEAVE_CLOUD_TOKEN", "FLUX_SERVICE_TOKEN")
 
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST = 2**63 / 1e9
+"""Seconds of the longest duration that Go knows."""
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _ACCOUNT = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?/)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_IN_HTTP = re.compile(r"[!-~]*")
+"""What HTTP takes as it is, in a path or a header."""
 _PART = re.compile(r"(\d+\.?\d*|\.\d+)([^\d.]*)")
 
 
@@ -44,7 +48,7 @@ class GlobalFlags:
     forward_labels: str | None = None
     url: str | None = None
     timeout: str | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def resolve(flags: GlobalFlags, environ: Mapping[str, str]) -> Globals:
     """
     url = _url(_chosen(flags.url, environ, "FLUX_URL"))
     timeout = _chosen(flags.timeout, environ, "FLUX_TIMEOUT")
-    token = _chosen(flags.token, environ, *TOKEN_VARIABLES)
+    token = _token(_chosen(flags.token, environ, *TOKEN_VARIABLES))
     if token and not url:
         raise UsageError(
             "a token was given without a URL: the hosted service (Weave Cloud) that took it is gone",
@@ -124,10 +128,11 @@ def parse_duration(text: str, flag: str) -> float:
     Raises:
         UsageError: It is none, or it is not longer than nothing.
     """
+    written = "0s" if text == "0" else text
     total = 0.0
     position = 0
-    while position < len(text):
-        part = _PART.match(text, position)
+    while position < len(written):
+        part = _PART.match(written, position)
         if part is None:
             raise invalid(text, flag, f'time: invalid duration "{text}"')
         number, unit = part.groups()
@@ -137,8 +142,10 @@ def parse_duration(text: str, flag: str) -> float:
             raise invalid(text, flag, f'time: unknown unit "{unit}" in duration "{text}"')
         total += float(number) * _UNITS[unit]
         position = part.end()
-    if not text or total <= 0:
-        raise invalid(text, flag, "it must be longer than nothing" if text else 'time: invalid duration ""')
+    if not text or total > _LONGEST:
+        raise invalid(text, flag, f'time: invalid duration "{text}"')
+    if total <= 0:
+        raise invalid(text, flag, "it must be longer than nothing")
     return total
 
 
@@ -199,6 +206,13 @@ def _namespace(text: str) -> str:
     return text
 
 
+def _token(text: str) -> str:
+    """The token, which an error never repeats."""
+    if not _IN_HTTP.fullmatch(text):
+        raise UsageError("the token has a character that no token has, such as a space or a line break")
+    return text
+
+
 def _url(text: str) -> str:
     """The URL without Flux v1's `/api/flux` at its end."""
     if not text:
@@ -207,11 +221,13 @@ def _url(text: str) -> str:
         raise invalid(text, "-u, --url", "it must begin with http:// or https://")
     try:
         named = urlsplit(text)
-        reachable = bool(named.hostname) and named.port != 0
+        reachable = bool((named.hostname or "").encode("idna")) and named.port != 0
     except ValueError:
         reachable = False
     if not reachable:
         raise invalid(text, "-u, --url", "it names no host, or no port that can be one")
+    if not _IN_HTTP.fullmatch(named.path):
+        raise invalid(text, "-u, --url", "its path has a character that no address has as it is, such as a space")
     return text.rstrip("/").removesuffix("/api/flux").rstrip("/")
 
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LARGEST_ANSWER = 64 * 1024 * 1024
 HIDDEN_DETAIL = 300
+HANDSHAKE = 10.0
+"""Seconds for a TLS connection to stand: a port that speaks plain HTTP would wait for ever for the rest of it."""
+_SCHEME = "Is it http:// and not https://?"
+_SILENT = "Give it longer with --timeout, or look whether the agent's pod is well: it may be what says nothing."
 
 
 class Request(NamedTuple):
@@ -35,6 +39,10 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     body: bytes | None = None
     waits: float = 0.0
+
+    def __repr__(self) -> str:
+        """Without headers and body: they hold tokens."""
+        return f"Request(path={self.path!r})"
 
     def with_header(self, name: str, value: str) -> Request:
         """The same request with one header more."""
@@ -90,7 +98,7 @@ class Link:
             return self._exchange(request, timeout)
         except TimeoutError as error:
             self.close()
-            raise SilentError(f"{self.where} did not answer within {timeout:.0f} s") from error
+            raise SilentError(f"{self.where} did not answer within {timeout:.0f} s", hint=_SILENT) from error
         except (OSError, HTTPException) as error:
             self.close()
             if kept and request.body is None and not isinstance(error, ConnectionRefusedError):
@@ -138,14 +146,24 @@ def direct_link(url: str, tls: Tls = Tls()) -> Link:  # noqa: B008 - a frozen va
     parts = urlsplit(url)
     context = _tls_context(tls) if parts.scheme == "https" else None
 
+    where = f"the agent at {url}"
+
     def connect(timeout: float) -> HTTPConnection:
         import http.client  # noqa: PLC0415 - 20 ms
 
-        if context is not None:
-            return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=context)
-        return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        host, port = parts.hostname or "", parts.port
+        if context is None:
+            return http.client.HTTPConnection(host, port, timeout=timeout)
+        patience = min(timeout, HANDSHAKE)
+        connection = http.client.HTTPSConnection(host, port, timeout=patience, context=context)
+        try:
+            connection.connect()
+        except TimeoutError as error:
+            connection.close()
+            raise UnreachableError(f"{where} did not answer to TLS within {patience:.0f} s", hint=_SCHEME) from error
+        return connection
 
-    return Link(connect, f"the agent at {url}", parts.path)
+    return Link(connect, where, parts.path)
 
 
 def proxied_link(proxy: KubectlProxy, deadline: Deadline) -> Link:
@@ -206,7 +224,7 @@ def _unreachable(error: Exception, where: str) -> UnreachableError:
     if isinstance(error, ssl.SSLError):
         return UnreachableError(
             f"{where} does not speak TLS as is needed: {(error.reason or str(error)).replace('_', ' ').lower()}",
-            hint="Is it http:// and not https://?",
+            hint=_SCHEME,
         )
     return UnreachableError(f"{where} cannot be reached: {error or type(error).__name__}")
 

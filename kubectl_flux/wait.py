@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LONGEST_WAIT = 25.0
 RETRY_AFTER = 1.0
 UNCHANGED_PAUSE = 0.2
+LONGEST_STEP = 86_400.0
+"""Seconds that a single step may take: sockets, threads and the agent each have a limit of their own beyond it."""
 ANSWER_TIME = 2.0
 """Seconds kept for an answer that is not waited for."""
 
@@ -36,7 +38,7 @@ class Deadline:
         self._end = clock() + seconds
 
     def left(self) -> float:
-        """The seconds that are left.
+        """The seconds that are left, no more than any single step needs.
 
         Raises:
             TimedOutError: None are.
@@ -44,7 +46,7 @@ class Deadline:
         left = self._end - self._clock()
         if left <= 0:
             raise TimedOutError(f"timeout: not done after {self.seconds:g} s", hint="Give it longer with --timeout.")
-        return left
+        return min(left, LONGEST_STEP)
 
 
 class Versioned(Protocol):
@@ -84,23 +86,22 @@ def answers(
     version = 0
     away: PluginError | None = None
     while True:
+        pause = RETRY_AFTER
         try:
             answer = ask(version, min(LONGEST_WAIT, deadline.left()))
         except (UnreachableError, passing) as error:
             if not known:
                 raise
             version, away = 0, error  # the next to answer may be another run, which counts anew
-            sleep(RETRY_AFTER)
         except BusyError:
             version = 0  # so the agent does not hold the answer back
-            sleep(RETRY_AFTER)
         except TimedOutError as error:
             raise away or error from error
         else:
-            changed = answer.version != version
+            pause = 0 if answer.version != version else UNCHANGED_PAUSE
             version, away, known = answer.version, None, True
             yield answer
-            sleep(0 if changed else UNCHANGED_PAUSE)
+        sleep(pause)
 
 
 Found = TypeVar("Found")

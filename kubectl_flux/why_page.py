@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kubectl_flux.explanation import asked_about, feature, lock, obstacles, taken_back, unwritable, verdict
+from kubectl_flux.explanation import asked_about, feature, lock, obstacles, obstacles_of, unwritable, verdict
 from kubectl_flux.image_list import built, tag_of
 from kubectl_flux.output import coloured
 from kubectl_flux.paragraphs import ago, part, span
@@ -28,12 +28,12 @@ def page(told: pb.ExplainResponse, image: str, now: float, columns: int = 0, *, 
         colours: Whether verdicts are coloured.
     """
     lines = [line for title, body in _workload(told) for line in part(title, body, columns)]
-    held = obstacles(told)
     for container in told.containers:
         lines.append("")
+        held = [*obstacles(told), *obstacles_of(container, told.policies)]
         for title, body in _container(container, held, image, now):
             shown = part(title, body, columns)
-            colour = _colour(container, [*held, *taken_back(container)]) if colours and title == VERDICT else ""
+            colour = _colour(container, held) if colours and title == VERDICT else ""
             lines += [coloured(line, colour) for line in shown]
     return "".join(f"{line}\n" for line in lines)
 

@@ -175,9 +175,12 @@ class Grants:
 
 
 def refusal(caller: Caller, right: Right, namespaces: Sequence[str], home: str = HOME) -> ForbiddenError:
-    """The error of a right that is missing in these namespaces, or with none of them everywhere. Pure."""
-    message = f"{caller.name} may not {right} {_places(namespaces)}"
-    return ForbiddenError(message, hint=f"grant it with: {_grant(caller, right, namespaces, home)}")
+    """The error of a right that is missing in these namespaces, or with none of them everywhere. Pure.
+
+    People read what may not be done, administrators what RBAC calls it.
+    """
+    message = f"{caller.name} may not {right.deed} {_places(namespaces)}"
+    return ForbiddenError(message, hint=f"{right}; grant it with: {_grant(caller, right, namespaces, home)}")
 
 
 def _places(namespaces: Sequence[str]) -> str:

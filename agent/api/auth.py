@@ -22,7 +22,7 @@ TOKEN_HEADER = "x-flux-token"  # noqa: S105 # a header's name
 """The API server's proxy strips `Authorization`, so the token travels in a header of its own."""
 
 MAX_TOKENS = 1_000
-"""Tokens that are remembered, good and bad ones."""
+"""Tokens that are remembered: so many good ones, and so many bad ones beside them."""
 
 Admit = Callable[[str], Access]
 """Takes the token of a call, empty where there is none; raises UnauthenticatedError where it proves nothing."""
@@ -85,6 +85,8 @@ class Guard:
         self._tally = tally or Unobserved()
         self._clock = clock
         self._callers: Remembered[str, Caller | None] = Remembered(MAX_TOKENS)
+        # Apart, so that nobody who makes up tokens pushes the good ones out.
+        self._strangers: Remembered[str, None] = Remembered(MAX_TOKENS)
         self._rights = Rights(reviews.is_allowed, self._ages.right, self._ages.refusal, self._tally, wanted.namespace)
 
     def admit(self, token: str) -> Access:
@@ -96,10 +98,11 @@ class Guard:
         """
         claims = check(token, self._wanted, self._clock())
         name = hashlib.sha256(token.encode()).hexdigest()
-        known = self._callers.known([name])
+        known = self._callers.known([name]) or self._strangers.known([name])
         self._tally.observe_reviews("token", asked=1 - len(known), remembered=len(known))
         caller = known[name] if known else self._callers.get(name, lambda: self._review(token, claims))
         if caller is None:
+            self._strangers.get(name, lambda: (None, self._ages.bad_token))
             raise UnauthenticatedError(
                 "the API server does not accept the token: it was revoked, or another cluster made it",
                 hint=self._wanted.hint,
@@ -113,5 +116,5 @@ class Guard:
     def _review(self, token: str, claims: Claims) -> tuple[Caller | None, float]:
         caller = self._reviews.review_token(token, self._wanted.audiences)
         if caller is None:
-            return None, self._ages.bad_token
+            return None, 0.0
         return caller, min(self._ages.token, claims.expires - self._clock())

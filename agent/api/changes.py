@@ -98,8 +98,12 @@ class Changes:
             call.access.require(right, [namespace])
             return _only(namespace)
         namespaces = frozenset(id_.namespace for id_ in self._reads.status().policies)
-        call.access.require(right, namespaces or [""])
-        if call.access.visible(right, namespaces).everything:
+        if not namespaces:
+            call.access.require(right, [""])
+            return Visible()
+        visible = call.access.visible(right, namespaces)  # who has it nowhere learns no namespace's name
+        call.access.require(right, namespaces)
+        if visible.everything:
             return Visible()
         return Visible(everything=False, namespaces=namespaces)
 

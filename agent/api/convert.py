@@ -7,8 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from agent.api.progress import Progress, Stage
 from agent.api.views import Row
-from agent.api.visibility import Details
-from agent.model.access import Visible
+from agent.api.visibility import Details, Discretion
 from agent.model.ids import WorkloadId
 from agent.model.resources import Failure
 from agent.model.status import (
@@ -55,34 +54,35 @@ def repository(value: RepositoryStatus) -> pb.Repository:
 
 
 def status(value: Status, snapshot: WorkloadSnapshot, shown: Details) -> pb.GetStatusResponse:
-    """How the cluster stands to git; of the last sync and the cluster's notices what is `shown`."""
-    report = value.last_sync
+    """How the cluster stands to git; of the last sync, the notices and the reasons what is `shown`."""
+    report, discretion = value.last_sync, shown.discretion
     return pb.GetStatusResponse(
         repository=repository(value.repository),
         revision_seen=value.revision_seen,
         seen_at=timestamp(value.seen_at),
         revision_applied=value.revision_applied,
         revision_marked=value.revision_marked,
-        marker_error=value.marker_error,
-        last_sync=summary(report) if report else None,
+        marker_error=discretion.told(value.marker_error),
+        last_sync=summary(report, discretion) if report else None,
         failures=map(failure, shown.failures),
         pending_deletions=map(pending_deletion, shown.pending),
         deletions_hash=shown.deletions_hash,
-        notices=(*value.notices, *shown.notices),
+        notices=shown.notices,
         workloads_as_of=timestamp(snapshot.as_of),
-        automation=feature(value.automation),
-        scanning=feature(value.scanning),
+        automation=feature(value.automation, discretion),
+        scanning=feature(value.scanning, discretion),
         restricted=shown.restricted,
-        not_ready=snapshot.not_ready,
+        not_ready=discretion.told(snapshot.not_ready),
     )
 
 
-def feature(value: Feature) -> pb.Feature:
-    """Whether a part of the agent is at work."""
-    return pb.Feature(enabled=value.enabled, reason=value.reason)
+def feature(value: Feature, discretion: Discretion) -> pb.Feature:
+    """Whether a part of the agent is at work; who does not see everything gets the reason without names."""
+    reason = value.reason if discretion.visible.everything else value.brief or discretion.told(value.reason)
+    return pb.Feature(enabled=value.enabled, reason=reason)
 
 
-def summary(report: SyncReport) -> pb.SyncSummary:
+def summary(report: SyncReport, discretion: Discretion) -> pb.SyncSummary:
     """One sync in numbers."""
     return pb.SyncSummary(
         revision=report.revision,
@@ -95,7 +95,7 @@ def summary(report: SyncReport) -> pb.SyncSummary:
         deleted=report.deleted,
         failed=len(report.failures),
         remaining=report.remaining,
-        error=report.error,
+        error=discretion.told(report.error),
     )
 
 
@@ -165,41 +165,43 @@ def revision(ref: str, version: int, value: Progress) -> pb.RevisionProgress:
     )
 
 
-def job(value: Job, shown: Details, visible: Visible) -> pb.Job:
+def job(value: Job, shown: Details) -> pb.Job:
     """How a job stands; of its sync what is `shown`, of its workloads those that are visible."""
+    discretion = shown.discretion
     return pb.Job(
         id=value.id,
         version=value.version,
         state=_STATES[value.state],
         created_at=timestamp(value.created_at),
-        error=value.error,
-        hint=value.hint,
+        error=discretion.told(value.error),
+        hint=discretion.told(value.hint),
         sync=sync_job(value.sync, shown) if value.sync else None,
-        change=change_job(value.change, visible) if value.change else None,
+        change=change_job(value.change, discretion) if value.change else None,
     )
 
 
-def change_job(value: ChangeProgress, visible: Visible) -> pb.ChangeJob:
+def change_job(value: ChangeProgress, discretion: Discretion) -> pb.ChangeJob:
     """What a change of git has come to; of the workloads those that are visible."""
+    shown = [(id_, each) for id_, each in value.outcomes.items() if discretion.visible.shows(id_.namespace)]
     return pb.ChangeJob(
-        outcomes=[outcome(id_, each) for id_, each in value.outcomes.items() if visible.shows(id_.namespace)],
+        outcomes=[outcome(id_, each, discretion) for id_, each in shown],
         commit=value.commit,
         dry_run=value.dry_run,
-        notices=value.notices,
+        notices=map(discretion.told, value.notices),
     )
 
 
-def outcome(id_: WorkloadId, value: Outcome) -> pb.WorkloadOutcome:
+def outcome(id_: WorkloadId, value: Outcome, discretion: Discretion) -> pb.WorkloadOutcome:
     """What became of one workload."""
     return pb.WorkloadOutcome(
         workload=str(id_),
         status=value.status,
-        reason=value.reason,
+        reason=discretion.without_secrets(value.reason),
         containers=[
             pb.ContainerChange(container=each.container, current=str(each.current), target=str(each.target))
             for each in value.changes
         ],
-        details=value.detail,
+        details=map(discretion.without_secrets, value.detail),
     )
 
 
@@ -210,11 +212,11 @@ def sync_job(value: SyncProgress, shown: Details) -> pb.SyncJob:
         url=value.url,
         branch=value.branch,
         revision=value.revision,
-        summary=summary(report) if report else None,
+        summary=summary(report, shown.discretion) if report else None,
         failures=map(failure, shown.failures),
         pending_deletions=map(pending_deletion, shown.pending),
         deletions_hash=shown.deletions_hash,
-        marker_error=value.marker_error,
+        marker_error=shown.discretion.told(value.marker_error),
         notices=shown.notices,
     )
 

@@ -11,18 +11,20 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 from agent.api import convert
 from agent.api.call import Call
 from agent.api.errors import NotFoundError
-from agent.api.visibility import namespace_of
+from agent.api.visibility import Discretion, candidates, namespace_of
 from agent.model.access import GET_MANIFESTS, Visible
 from agent.model.errors import NotReadyError, StoppedError, UsageError
 from agent.model.resources import Failure, Loaded
 from agent.model.status import Status
+from agent.model.workloads import WorkloadSnapshot
 from agent.sync.cluster import Cluster
 from agent.sync.dryrun import Action, Difference, difference
 from agent.sync.preview import Change, Outlook, Preview
@@ -54,23 +56,35 @@ _ACTIONS = {
 }
 
 
+class Reads(Protocol):
+    """What is known of git and of the cluster."""
+
+    def status(self) -> Status:
+        """How things stand."""
+
+    def workloads(self) -> WorkloadSnapshot:
+        """The workloads of the cluster."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """What diffs are made from.
 
     Attributes:
-        status: How things stand.
+        reads: How things stand, and the workloads of the cluster.
         resolve: The full id of the commit that a ref names, empty where none does.
         load: What a revision holds; safe for many threads.
         preview: Plans.
         cluster: The API server.
+        blame: The same failures of a revision with the commits that brought them, as far as that is known.
     """
 
-    status: Callable[[], Status]
+    reads: Reads
     resolve: Callable[[str], str]
     load: Callable[[str], Loaded]
     preview: Preview
     cluster: Cluster
+    blame: Callable[[str, Iterable[Failure]], tuple[Failure, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +124,28 @@ class Diffs:
         size = min(request.page_size or PAGE, MAX_PAGE)
         with call.slots.hold(), self._turn(call), ThreadPoolExecutor(_THREADS, thread_name_prefix="diff") as pool:
             token, start = _read_token(request.page_token)
-            plan = self._kept.get(token) if token else self._plan(request.ref, pool)
-            visible = call.access.visible(GET_MANIFESTS, plan.namespaces)
+            plan = self._kept.get(token) if token else self._plan(request.ref, call, pool)
+            visible = call.access.visible(GET_MANIFESTS, plan.namespaces | self._known())
             page = _Page(plan, visible, self._sources.cluster, pool)
-            answer, position = page.filled(start, size, call)
+            answer, failures, position = page.filled(start, size, call)
+            answer.failures.extend(map(convert.failure, self._sources.blame(plan.revision, failures)))
             if position:
                 answer.next_page_token = f"{self._kept.put(token, plan)}.{position}"
             return answer
 
-    def _plan(self, ref: str, pool: Executor) -> _Plan:
+    def _plan(self, ref: str, call: Call, pool: Executor) -> _Plan:
+        """What a sync of a revision would attempt; the cluster is asked only for those who may see something of it."""
         revision = self._revision(ref)
-        return _Plan(revision, self._sources.preview.outlook(self._sources.load(revision), pool))
+        loaded = self._sources.load(revision)
+        call.access.visible(GET_MANIFESTS, self._sources.preview.namespaces(loaded) | self._known())
+        return _Plan(revision, self._sources.preview.outlook(loaded, pool))
+
+    def _known(self) -> frozenset[str]:
+        """Every namespace that the agent knows of: who may see one of them may ask, though nothing differs there."""
+        return frozenset(candidates(self._sources.reads.status(), self._sources.reads.workloads()))
 
     def _revision(self, ref: str) -> str:
-        status = self._sources.status()
+        status = self._sources.reads.status()
         if not (status.repository.ready and status.revision_seen):
             raise NotReadyError(status.repository.error or "the repository has not been fetched yet", temporary=True)
         if not ref:
@@ -155,25 +177,27 @@ class _Page:
         self._cluster = cluster
         self._pool = pool
 
-    def filled(self, start: int, size: int, call: Call) -> tuple[pb.DiffResponse, int]:
-        """The page that begins at a change of the plan, and where the next one does; 0 where there is none."""
+    def filled(self, start: int, size: int, call: Call) -> tuple[pb.DiffResponse, list[Failure], int]:
+        """The page that begins at a change of the plan, its failures, and where the next one does; 0 for nowhere."""
         outlook = self._plan.outlook
         wanted = [index for index, change in enumerate(outlook.changes) if self._visible.shows(change.key.namespace)]
         told = [failure for failure in outlook.failures if self._tells(failure)]
         answer = pb.DiffResponse(
             revision=self._plan.revision,
             restricted=len(wanted) < len(outlook.changes) or len(told) < len(outlook.failures),
-            failures=() if start else map(convert.failure, told),
         )
+        failures = [] if start else told
         rest = [index for index in wanted if index >= start]
         looked = length = 0
         while looked < min(size, len(rest)) and length <= MAX_BYTES:
             _require_listener(call)
             batch = rest[looked : min(looked + _BATCH, size)]
             for found in self._pool.map(self._look, (outlook.changes[index] for index in batch)):
-                length += _add(answer, found)
+                length += _add(answer, failures, found)
             looked += len(batch)
-        return answer, rest[looked] if looked < len(rest) else 0
+        for each in answer.objects:
+            each.reason = Discretion(self._visible).told(each.reason)
+        return answer, failures, rest[looked] if looked < len(rest) else 0
 
     def _tells(self, failure: Failure) -> bool:
         """Whether the caller learns of it; what failed as a whole file is everybody's."""
@@ -212,10 +236,10 @@ class _Kept:
         return plan
 
 
-def _add(answer: pb.DiffResponse, found: Difference | Failure | None) -> int:
-    """Put one result on the page; the characters it takes there."""
+def _add(answer: pb.DiffResponse, failures: list[Failure], found: Difference | Failure | None) -> int:
+    """Put one result on the page or to its failures; the characters it takes there."""
     if isinstance(found, Failure):
-        answer.failures.append(convert.failure(found))
+        failures.append(found)
         return len(found.reason)
     if found is None:
         return 0

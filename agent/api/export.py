@@ -71,6 +71,7 @@ class Exports:
             objects=map(_exported, page.manifests),
             next_page_token=_token(page.following) if page.following else "",
             restricted=restricted,
+            notices=page.notices,
         )
 
     def _scopes(self, namespace: str, call: Call) -> tuple[tuple[str, ...], bool]:

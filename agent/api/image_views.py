@@ -13,9 +13,13 @@ from dataclasses import dataclass
 from agent.model.errors import UsageError
 from agent.model.images import Image, Reference
 from agent.model.patterns import EVERYTHING, LATEST, Pattern
+from agent.model.status import Mark
+from agent.model.updates import Definition
 from agent.model.versions import parse_version
-from agent.registry.demand import pattern_of
+from agent.registry.demand import pattern_of, reference_of
+from agent.releases import quarantine
 from agent.releases.newest import Choice, choose
+from agent.releases.verdicts import Held, Kind, newest
 
 MOST_REJECTED = 20
 
@@ -110,6 +114,27 @@ def explained(
     choice = choose(images, current, pattern, by_label=by_label)
     answer = (asked, _why_not(asked, images, choice, pattern)) if asked else None
     return Explanation(choice, tuple(rejected[:MOST_REJECTED]), len(rejected), answer)
+
+
+def is_in_the_way(mark: Mark, definition: Definition, library: quarantine.Library) -> bool:
+    """Whether a mark keeps automation from what it would release to the only container: automation decides the same.
+
+    Args:
+        mark: The image that somebody took back.
+        definition: The container as it is now, and its policies.
+        library: What is known of images.
+    """
+    (container,) = definition.containers
+    image, filter_ = reference_of(container), Filter.of(container.name, definition.policies)
+    if image is None or filter_.error:
+        return False
+    key, by_label = (definition.id, container.name), library.by_label(image)
+    images = library.ordered(image, filter_.pattern.order)
+    fitting = [each for each in images if filter_.pattern.matches(each.tag)]
+    held = Held(container.name, image, filter_.pattern)
+    kept = quarantine.rejected({key: mark}, [definition], library).get(key, frozenset())
+    kinds = [newest(held, fitting, rejected, by_label=by_label).kind for rejected in (frozenset(), kept)]
+    return kinds[0] is Kind.CHANGE and kinds[1] is not Kind.CHANGE
 
 
 def _why_not(tag: str, images: Sequence[Image], choice: Choice, pattern: Pattern) -> str:

@@ -6,7 +6,6 @@ known: a registry that is slow or away makes an answer poorer, never an error.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -18,12 +17,15 @@ from google.protobuf.duration_pb2 import Duration
 from agent.api import convert, views, visibility
 from agent.api.call import Call
 from agent.api.errors import NotFoundError
-from agent.api.image_views import Filter, explained, listing, needed_tags
+from agent.api.image_views import Filter, explained, is_in_the_way, listing, needed_tags
+from agent.api.visibility import Discretion
 from agent.model.access import LIST_WORKLOADS, Visible
 from agent.model.errors import UsageError
 from agent.model.ids import WorkloadId
 from agent.model.images import Image, Reference, Repository
+from agent.model.resources import Origin
 from agent.model.status import Feature, Mark, Status
+from agent.model.updates import Definition
 from agent.model.workloads import Container, Workload, WorkloadSnapshot
 from agent.registry.demand import reference_of, scope_of
 from agent.registry.library import Library, Wish
@@ -31,7 +33,6 @@ from agent.registry.limits import RateState
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 MAX_WAIT = 25.0
-_SECRET = re.compile(r"Secret ([a-z0-9-]+)/[a-z0-9.-]+")
 NO_SCANNING = "registries are not scanned: --registry-disable-scanning"
 
 
@@ -66,18 +67,20 @@ class Images:
         status, snapshot = self._reads.status(), self._reads.workloads()
         if request.workload:
             id_ = WorkloadId.parse(request.workload)
-            call.access.require(LIST_WORKLOADS, [id_.namespace])
+            visible = _required(call, id_.namespace)
             rows, token, restricted = [item for item in snapshot.workloads if item.id == id_], "", False
         else:
-            rows, token, restricted = self._page(request, call)
+            visible = self._visible(request.namespace, call)
+            rows, token, restricted = self._page(request, visible)
         self._find_out(rows, status, call, request)
         found = [self._workload(item, status.policies.get(item.id, {}), request.limit) for item in rows]
+        _hush((container for each in found for container in each.containers), Discretion(visible))
         return pb.ListImagesResponse(workloads=found, next_page_token=token, restricted=restricted)
 
     def explain(self, request: pb.ExplainRequest, call: Call) -> pb.ExplainResponse:
         """Which image the policies of a workload pick, and why."""
         id_ = WorkloadId.parse(request.workload)
-        call.access.require(LIST_WORKLOADS, [id_.namespace])
+        discretion = Discretion(_required(call, id_.namespace))
         status = self._reads.status()
         workload = next((item for item in self._reads.workloads().workloads if item.id == id_), None)
         if workload is None:
@@ -87,32 +90,41 @@ class Images:
             names = ", ".join(item.name for item in workload.containers)
             raise NotFoundError(f"{id_} has no container {request.container}", hint=f"it has {names}")
         self._find_out([replace(workload, containers=tuple(wanted))], status, call, request)
-        row, marks = views.row_of(workload, status), status.marks
+        row = views.row_of(workload, status)
         return pb.ExplainResponse(
             workload=str(id_),
             policies=row.policies,
-            automation=convert.feature(self._automation()),
+            automation=convert.feature(self._automation(), discretion),
             read_only=row.read_only,
             containers=[
-                _marked(self._explained(item, row.policies, request.image, id_.namespace), marks.get((id_, item.name)))
+                _marked(
+                    self._explained(item, row.policies, request.image, discretion),
+                    self._in_the_way(status, Definition(id_, Origin(""), (item,), row.policies)),
+                )
                 for item in wanted
             ],
         )
 
-    def _page(self, request: pb.ListImagesRequest, call: Call) -> tuple[list[Workload], str, bool]:
+    def _in_the_way(self, status: Status, definition: Definition) -> Mark | None:
+        """The mark that keeps automation from a container's newest image; None where it goes on, or nowhere anyway."""
+        mark = status.marks.get((definition.id, definition.containers[0].name))
+        if mark is None or self._library is None or not is_in_the_way(mark, definition, self._library):
+            return None
+        return mark
+
+    def _visible(self, namespace: str, call: Call) -> Visible:
+        """What the caller sees; the one namespace that was asked for is insisted on."""
+        if namespace:
+            return _required(call, namespace)
+        known = visibility.candidates(self._reads.status(), self._reads.workloads())
+        return call.access.visible(LIST_WORKLOADS, known)
+
+    def _page(self, request: pb.ListImagesRequest, visible: Visible) -> tuple[list[Workload], str, bool]:
         """A page of workloads, the token of the next, and whether some are hidden."""
-        status, snapshot = self._reads.status(), self._reads.workloads()
-        if request.namespace:
-            call.access.require(LIST_WORKLOADS, [request.namespace])
-        visible = (
-            Visible()
-            if request.namespace
-            else call.access.visible(LIST_WORKLOADS, visibility.candidates(status, snapshot))
-        )
-        shown, restricted = visibility.workloads(snapshot, visible)
+        shown, restricted = visibility.workloads(self._reads.workloads(), visible)
         window = views.Window(request.namespace, request.page_size, request.page_token)
-        page = views.list_workloads(shown, status, window)
-        return [row.workload for row in page.rows], page.next_token, restricted
+        page = views.list_workloads(shown, self._reads.status(), window)
+        return [row.workload for row in page.rows], page.next_token, restricted and not request.namespace
 
     def _find_out(self, rows: Iterable[Workload], status: Status, call: Call, request: _Waits) -> None:
         """Let the library find out what the answer needs: first which tags there are, then when they were built."""
@@ -142,8 +154,6 @@ class Images:
 
     def _workload(self, workload: Workload, policies: Mapping[str, str], limit: int) -> pb.WorkloadImages:
         containers = [self._container(item, policies, limit) for item in workload.containers]
-        for container in containers:
-            container.available_error = _discreet(container.available_error, workload.id.namespace)
         return pb.WorkloadImages(id=str(workload.id), containers=containers)
 
     def _container(self, container: Container, policies: Mapping[str, str], limit: int) -> pb.ContainerImages:
@@ -152,7 +162,7 @@ class Images:
             why = NO_SCANNING if image else f"{container.image} is no image reference"
             return pb.ContainerImages(name=container.name, current=pb.Image(id=container.image), available_error=why)
         pattern, by_label = Filter.of(container.name, policies).pattern, self._library.by_label(image)
-        images, places = self._library.ordered(image, pattern.order), self._library.fitting(image, pattern)
+        images, places = self._library.fitting(image, pattern)
         found = listing(images, places, image, limit)
         total, newer, fitting, newer_fitting = found.counts
         return pb.ContainerImages(
@@ -169,7 +179,7 @@ class Images:
         )
 
     def _explained(
-        self, container: Container, policies: Mapping[str, str], asked: str, namespace: str
+        self, container: Container, policies: Mapping[str, str], asked: str, discretion: Discretion
     ) -> pb.ContainerExplanation:
         image, filter_ = reference_of(container), Filter.of(container.name, policies)
         told = pb.ContainerExplanation(
@@ -199,8 +209,9 @@ class Images:
         if found.asked:
             told.asked.CopyFrom(pb.RejectedImage(tag=found.asked[0], reason=found.asked[1]))
         told.scan.CopyFrom(_scan(self._library.repository(image), self._library.rate(image)))
-        told.scan.credential = _discreet(told.scan.credential, namespace)
-        told.scan.error = _discreet(told.scan.error, namespace)
+        told.scan.credential = discretion.without_secrets(told.scan.credential)
+        told.scan.error = discretion.without_secrets(told.scan.error)
+        _hush_images((told.current, told.picked), discretion)
         return told
 
 
@@ -245,9 +256,27 @@ def _scan(repository: Repository, rate: RateState) -> pb.RepositoryScan:
     )
 
 
-def _discreet(text: str, namespace: str) -> str:
-    """The text without the names of other namespaces' Secrets: repositories are shared, who may read them is not."""
-    return _SECRET.sub(lambda found: found[0] if found[1] == namespace else "a Secret of another namespace", text)
+def _required(call: Call, namespace: str) -> Visible:
+    """What the caller sees, who must see this namespace.
+
+    Raises:
+        ForbiddenError: They do not.
+    """
+    call.access.require(LIST_WORKLOADS, [namespace])
+    return call.access.visible(LIST_WORKLOADS, [namespace])
+
+
+def _hush(containers: Iterable[pb.ContainerImages], discretion: Discretion) -> None:
+    """Take the names of others' Secrets out of all that failed."""
+    for each in containers:
+        each.available_error = discretion.without_secrets(each.available_error)
+        _hush_images((each.current, each.latest_filtered, *each.available), discretion)
+
+
+def _hush_images(images: Iterable[pb.Image], discretion: Discretion) -> None:
+    for image in images:
+        if image.error:  # what is absent must stay so
+            image.error = discretion.without_secrets(image.error)
 
 
 def _tag_of(asked: str) -> str:

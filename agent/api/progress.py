@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from agent.api.visibility import namespace_of
+from agent.api.visibility import Discretion, namespace_of
 from agent.model.access import Visible
 from agent.model.ids import WorkloadId
 from agent.model.policies import ignores_sync
@@ -91,7 +91,8 @@ def progress(place: Place, status: Status, snapshot: WorkloadSnapshot, visible: 
     hidden = len(failures) < len(all_failures)
     if not place.applied:
         stage = Stage.SEEN if place.seen else Stage.UNKNOWN
-        return Progress(place.revision, stage, failures, error=_held_up(place, status), restricted=hidden)
+        error = Discretion(visible).told(_held_up(place, status))
+        return Progress(place.revision, stage, failures, error=error, restricted=hidden)
     wanted = _wanted(status, snapshot)
     shown = [id_ for id_ in wanted if visible.shows(id_.namespace)]
     pending = _pending(shown, snapshot)

@@ -4,7 +4,8 @@
     --listen-grpc      grpcio     native gRPC, health, reflection
     --listen-metrics   waitress   /metrics, which then is only here
 
-Calls that wait (streams, long polls) hold at most half of a front's threads: the probes and metrics always find one.
+Calls that wait (streams, long polls) hold at most half of a front's threads, so that others find one; probes and
+metrics have threads of their own.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from agent.settings import ApiSettings
 HTTP_THREADS = 32
 """Threads of `--listen`: 16 may wait, which is more people than watch one agent at a time; the rest answers in
 milliseconds. A thread that has done nothing yet costs about 30 KB."""
+
+PROBES = ("/healthz", "/readyz", "/metrics")
+"""What is asked by machines that take silence for death."""
 
 _METRICS_THREADS = 2
 
@@ -88,7 +92,7 @@ class ApiServer:
             pages["/metrics"] = metrics
         connect = ConnectFront(service, admit, Slots(HTTP_THREADS // 2), stop, beside.observer)
         router = Router(connect.path, connect, pages, beside.hooks)
-        self._http = WebServer("api-http", router, HTTP_THREADS, stop)
+        self._http = WebServer("api-http", router, HTTP_THREADS, stop, aside=PROBES)
         self._metrics = WebServer("api-metrics", metrics_only(metrics), _METRICS_THREADS, stop)
         self._native = NativeFront(service, admit, stop, lambda: health().ready, beside.observer)
 

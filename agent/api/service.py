@@ -94,7 +94,8 @@ class Service:
     def get_status(self, _request: pb.GetStatusRequest, call: Call) -> pb.GetStatusResponse:
         """How the cluster stands to git."""
         status, snapshot = self._reads.status(), self._reads.workloads()
-        return convert.status(status, snapshot, self._details(call, status.last_sync, snapshot.notices))
+        notices = (*status.notices, *snapshot.notices)
+        return convert.status(status, snapshot, self._details(call, status.last_sync, notices))
 
     def get_repository(self, _request: pb.GetRepositoryRequest, call: Call) -> pb.GetRepositoryResponse:
         """Which repository is followed."""
@@ -179,10 +180,13 @@ class Service:
         """
         if namespace:
             call.access.require(LIST_WORKLOADS, [namespace])
-        visible = Visible() if namespace else self._visible(call, LIST_WORKLOADS)
-        if why := self._reads.workloads().not_ready:
+            visible = call.access.visible(LIST_WORKLOADS, [namespace])
+        else:
+            visible = self._visible(call, LIST_WORKLOADS)
+        if self._reads.workloads().not_ready:
+            why = visibility.Discretion(visible).told(self._reads.workloads().not_ready)
             raise UnavailableError(why, hint="try again in a moment", temporary=True)
-        return visible
+        return Visible() if namespace else visible
 
     def _details(self, call: Call, report: SyncReport | None, notices: Iterable[str] = ()) -> visibility.Details:
         """What of a sync the caller may see."""
@@ -191,8 +195,7 @@ class Service:
         return visibility.details(report, visible, known, notices)
 
     def _shown(self, job: Job, call: Call) -> pb.Job:
-        details = self._details(call, job.sync.report if job.sync else None)
-        return convert.job(job, details, self._visible(call, LIST_WORKLOADS))
+        return convert.job(job, self._details(call, job.sync.report if job.sync else None))
 
 
 def _seconds(request: pb.GetJobRequest | pb.ListWorkloadsRequest) -> float:

@@ -1,16 +1,19 @@
 """A WSGI application on waitress, in a thread that can be stopped.
 
 The only module that knows waitress, which brings no stop of its own for one listener: the loop is run here, step by
-step, until it is asked to end.
+step, until it is asked to end. What probes ask has threads of its own, so that it is answered however long the calls
+take: kubelet restarts what does not answer, and a restart mends no API server that hangs.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
 
 from agent import telemetry
 from agent.api.listen import Address
@@ -34,6 +37,8 @@ _SETTINGS: dict[str, Any] = {
     "log_socket_errors": False,
 }
 
+_ASIDE_THREADS = 2
+
 _log = telemetry.logger("api")
 
 
@@ -45,11 +50,20 @@ class WebServer:
         application: What answers.
         threads: How many requests are served at a time.
         stop: Set when the agent is shutting down; set here where the server breaks.
+        aside: Paths that are served beside those.
     """
 
-    def __init__(self, name: str, application: WSGIApplication, threads: int, stop: threading.Event) -> None:
+    def __init__(
+        self,
+        name: str,
+        application: WSGIApplication,
+        threads: int,
+        stop: threading.Event,
+        aside: Collection[str] = (),
+    ) -> None:
         self._application = application
         self._threads = threads
+        self._aside = frozenset(aside)
         self._stop = stop
         self._ended = threading.Event()
         self._channels: dict[int, Any] = {}
@@ -65,8 +79,9 @@ class WebServer:
         """
         listener = address.bind()
         self.port = listener.getsockname()[1]
+        lanes = _Lanes(self._threads, self._aside)
         self._server = create_server(
-            self._application, map=self._channels, sockets=[listener], threads=self._threads, **_SETTINGS
+            self._application, map=self._channels, sockets=[listener], _dispatcher=lanes, **_SETTINGS
         )
         self._thread.start()
 
@@ -94,3 +109,26 @@ class WebServer:
         except Exception as error:  # noqa: BLE001 # a server that quietly ended would look like a hanging agent
             _log.error("the HTTP server broke; the agent stops", exc_info=error)
             self._stop.set()
+
+
+class _Lanes(ThreadedTaskDispatcher):
+    """Waitress's dispatcher, and beside it another one, whose requests never wait behind the rest."""
+
+    def __init__(self, threads: int, aside: frozenset[str]) -> None:
+        super().__init__()
+        self._aside = aside
+        self._beside = ThreadedTaskDispatcher()
+        self.set_thread_count(threads)
+        self._beside.set_thread_count(_ASIDE_THREADS if aside else 0)
+
+    def add_task(self, task: Any) -> None:
+        """Have a connection's next request served; one that could not be read may have no path."""
+        if getattr(task.requests[0], "path", "") in self._aside:
+            self._beside.add_task(task)
+        else:
+            super().add_task(task)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: int = 5) -> bool:  # noqa: FBT001, FBT002 # waitress's
+        """End the threads, those aside first: they are soon done."""
+        self._beside.shutdown(cancel_pending, timeout)
+        return super().shutdown(cancel_pending, timeout)

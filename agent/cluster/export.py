@@ -1,7 +1,7 @@
 """The Namespaces and workloads of the cluster, read page by page as manifests. Nothing is cached.
 
 A page is a few LIST requests of one kind in one scope after the other; its cursor carries the API server's own. Kinds
-that are not served or may not be listed are left out, as Flux v1 did, with a line in the log.
+that are not served are left out, as Flux v1 did; so are those that may not be read, and the page says so.
 """
 
 from __future__ import annotations
@@ -56,10 +56,19 @@ class Cursor(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExportPage:
-    """Some manifests, and where the next page begins; None on the last."""
+    """Some manifests, where the next page begins, None on the last, and what is left out, a sentence each."""
 
     manifests: tuple[dict[str, Any], ...]
     following: Cursor | None
+    notices: tuple[str, ...] = ()
+
+
+class _Part(NamedTuple):
+    """Some objects of one collection, the API server's token for the rest, empty at its end, and what is left out."""
+
+    items: list[dict[str, Any]]
+    token: str = ""
+    notice: str = ""
 
 
 class Exporter:
@@ -120,16 +129,18 @@ class Exporter:
         """
         kinds = self._kinds()
         found: list[dict[str, Any]] = []
+        notices: list[str] = []
         cursor = _settled(start, len(kinds), scopes)
         for number in range(MAX_LISTS):
             if cursor is None or len(found) >= size or (number and over()):
                 break
             resource = kinds[cursor.kind]
-            items, token = self._items(resource, cursor.scope, size - len(found), cursor.token)
-            found += (manifest_of(item, resource.api_version, resource.kind) for item in items if _is_kept(item))
-            following = cursor._replace(token=token) if token else Cursor(cursor.scope, cursor.kind + 1)
+            part = self._part(resource, cursor.scope, size - len(found), cursor.token)
+            found += (manifest_of(item, resource.api_version, resource.kind) for item in part.items if _is_kept(item))
+            notices += filter(None, [part.notice])
+            following = cursor._replace(token=part.token) if part.token else Cursor(cursor.scope, cursor.kind + 1)
             cursor = _settled(following, len(kinds), scopes)
-        return ExportPage(tuple(found), cursor)
+        return ExportPage(tuple(found), cursor, tuple(notices))
 
     def _kinds(self) -> tuple[Resource, ...]:
         """Namespaces first, then the workloads; always in the same order."""
@@ -137,26 +148,37 @@ class Exporter:
         helm = (resource for resource in served if (resource.group, resource.kind) == _HELM)
         return tuple(resource for resource in (NAMESPACES, *KINDS, *helm) if self._lists(resource))
 
-    def _items(self, resource: Resource, scope: str, limit: int, token: str) -> tuple[list[dict[str, Any]], str]:
-        """A page of one collection and the API server's token for the next, empty at its end."""
+    def _part(self, resource: Resource, scope: str, limit: int, token: str) -> _Part:
+        """A page of one collection; empty where the kind is not served or may not be read."""
         try:
             if scope and not resource.namespaced:
-                return [self._client.get(resource.path(name=scope))], ""
+                return _Part([self._client.get(resource.path(name=scope))])
             query = urlencode({"limit": limit} | ({"continue": token} if token else {}))
             page = self._client.get(f"{resource.path(scope)}?{query}")
         except ClusterError as error:
             if error.status not in _ABSENT:
                 raise
-            if error.status != 404:
-                self._log.warning("an export leaves out what may not be read", kind=resource.plural, namespace=scope)
-            return [], ""
-        return page.get("items") or [], str((page.get("metadata") or {}).get("continue") or "")
+            if error.status == 404:
+                return _Part([])
+            self._log.warning("an export leaves out what may not be read", kind=resource.plural, namespace=scope)
+            return _Part([], notice=_left_out(resource, scope))
+        return _Part(page.get("items") or [], str((page.get("metadata") or {}).get("continue") or ""))
 
 
 def _is_kept(item: dict[str, Any]) -> bool:
     metadata = item["metadata"]
     addon = is_addon(metadata.get("namespace", ""), metadata.get("labels") or {})
     return not addon and not belongs_elsewhere(metadata)
+
+
+def _left_out(resource: Resource, scope: str) -> str:
+    """What is left out because the agent may not read it; an empty scope is all of the cluster."""
+    if not resource.namespaced:
+        one = f"{resource.kind} {scope} itself is left out: the agent may not read it."
+        return one if scope else f"{resource.kind}s themselves are left out: the agent may not list them."
+    plural = f"{resource.plural}.{resource.group}" if resource.group else resource.plural
+    place = f" of namespace {scope}" if scope else ""
+    return f"All {plural}{place} are left out: the agent may not list them."
 
 
 def _settled(cursor: Cursor, kinds: int, scopes: tuple[str, ...]) -> Cursor | None:

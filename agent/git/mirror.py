@@ -53,6 +53,7 @@ class Mirror(RevisionReader):
         self._tag = f"refs/tags/{settings.sync_tag}" if settings.sync_tag else ""
         self._notes = f"refs/notes/{settings.notes_ref}" if settings.notes_ref else ""
         self._owned = False
+        self._tidied = ""
 
     def fetch(self) -> Revision:
         """Bring the mirror to the server's state and tell the head of the branch.
@@ -68,6 +69,9 @@ class Mirror(RevisionReader):
             self._prepare()
             self._bring(self._wanted(self._advertised()))
             sha = self.repository.refs()[self._branch]
+            if sha != self._tidied:  # also where the agent itself has pushed
+                self._tidy()
+                self._tidied = sha
         except OSError as error:
             raise GitError(f"the mirror {self.repository.directory} cannot be written: {error}") from error
         commit = self.commit(sha)
@@ -129,7 +133,6 @@ class Mirror(RevisionReader):
         if not whole:
             self.repository.create()
             self._transfer(wanted)
-        self._tidy()
 
     def _transfer(self, names: Mapping[str, str]) -> None:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
@@ -141,6 +144,6 @@ class Mirror(RevisionReader):
             raise
 
     def _tidy(self) -> None:
-        """Let git pack what many small fetches left; it decides itself whether that is due."""
+        """Let git pack what many small fetches and commits left; it decides itself whether that is due."""
         with suppress(CommandError):  # only a matter of disk space, and the next fetch tries again
             self.repository.local("gc", "--auto", "--quiet", timeout=UPKEEP_TIMEOUT)

@@ -15,11 +15,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent import features
 from agent.loop.messages import Parts
 from agent.model.errors import FluxError, NotReadyError, StoppedError
 from agent.model.ids import WorkloadId
-from agent.model.status import Mark, Status
+from agent.model.status import Feature, Mark, Status
 from agent.model.updates import Outcomes, PoliciesSpec
 from agent.releases.contract import Asked, ChangeTicket, Done
 
@@ -170,7 +169,7 @@ class ChangeLane:
         self._trouble = trouble
         if trouble:
             self._parts.log.warning("automation could not change git", error=trouble)
-        self._parts.board.publish(automation=features.automation(read_only=False, scans=True, trouble=trouble))
+        self._parts.board.publish(automation=Feature(enabled=True, reason=trouble))
 
     def _tell_failed(self, outcomes: Outcomes) -> None:
         """Tell of workloads that could not be changed, of each once for as long as its reason stays."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from agent.git.blame import blamed
 from agent.loop.inbox import Inbox
 from agent.loop.messages import Parts, Revision, Synced, hold_of
 from agent.loop.ports import Engine, Repository
@@ -13,14 +14,12 @@ from agent.loop.reporter import Reporter
 from agent.manifests.load import ManifestLoader
 from agent.model.errors import FluxError, StoppedError
 from agent.model.jobs import SyncTicket
-from agent.model.resources import Failure, Loaded
+from agent.model.resources import Loaded
 from agent.model.status import SyncReport
 from agent.sync.desired import policies_by_workload
 from agent.sync.engine import SyncRequest
 
 _FIRST_BACKOFF = 2.0
-MAX_BLAMED = 50
-"""Failures of one sync that are looked up in git's history; a broken sync should not spend its time there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class ClusterLane:
         else:
             approved = frozenset(ticket.allow_deletions for ticket in tickets if ticket.allow_deletions)
             report = self._engine.sync(SyncRequest(revision, loaded, approved))
-            report = replace(report, failures=self._blamed(revision, report.failures))
+            report = replace(report, failures=blamed(self._repository, revision, report.failures))
         self._state = self._state.after(report, time.monotonic(), self._options.interval)
         self._options.catch_up(report.newest)
         self._publish(report, loaded)
@@ -128,19 +127,3 @@ class ClusterLane:
         gauges.observe_sync(report.duration, not report.error and not report.holds)
         gauges.set_manifests(succeeded=max(report.objects - failed - report.remaining, 0), failed=failed)
         self._reporter.synced(report)
-
-    def _blamed(self, revision: str, failures: tuple[Failure, ...]) -> tuple[Failure, ...]:
-        """The same failures with the commit and author that last touched their lines."""
-        return tuple(
-            self._blame(revision, failure) if index < MAX_BLAMED else failure for index, failure in enumerate(failures)
-        )
-
-    def _blame(self, revision: str, failure: Failure) -> Failure:
-        if failure.origin is None:
-            return failure
-        try:
-            place = failure.origin
-            commit = self._repository.blame(revision, place.path, place.line, place.last)
-        except FluxError:
-            return failure
-        return replace(failure, commit=commit.sha, author=commit.author) if commit else failure

@@ -18,76 +18,27 @@ from agent.manifests.edit_scalars import replaced
 from agent.manifests.edit_values import (
     ABSENT,
     ANNOTATIONS,
-    AnnotationEdit,
     Edit,
     ImageEdit,
     PolicyEdit,
     Target,
     Wanted,
     changed,
-    policy_changes,
     value_at,
     wanted,
 )
 from agent.manifests.yaml_reader import Document, ReadError, documents
 
 __all__ = [
-    "AnnotationEdit",
     "Edit",
     "EditError",
     "ImageEdit",
     "PolicyEdit",
     "Target",
     "edited",
-    "policy_changes",
-    "set_annotations",
-    "set_image",
-    "set_policies",
-    "verify",
 ]
 
-
 _PLAINLY = "write the value plainly, as `key: value` on one line"
-
-
-def set_image(
-    text: bytes,
-    target: Target,
-    container: str,
-    image: str,
-    *,
-    default_namespace: str = "default",
-    allow_shared: bool = False,
-) -> bytes:
-    """The file with another image in a container or init container; arguments and errors as of `edited`."""
-    edits = [ImageEdit(target, container, image)]
-    return edited(text, edits, default_namespace=default_namespace, allow_shared=allow_shared)
-
-
-def set_annotations(
-    text: bytes,
-    target: Target,
-    changes: Mapping[str, str | None],
-    *,
-    default_namespace: str = "default",
-    allow_shared: bool = False,
-) -> bytes:
-    """The file with annotations set, or removed where the value is None; arguments and errors as of `edited`."""
-    edits = [AnnotationEdit(target, changes)]
-    return edited(text, edits, default_namespace=default_namespace, allow_shared=allow_shared)
-
-
-def set_policies(
-    text: bytes,
-    target: Target,
-    changes: Mapping[str, str | None],
-    *,
-    default_namespace: str = "default",
-    allow_shared: bool = False,
-) -> bytes:
-    """The file with policies set or removed, by names without prefix; arguments and errors as of `edited`."""
-    edits = [PolicyEdit(target, changes)]
-    return edited(text, edits, default_namespace=default_namespace, allow_shared=allow_shared)
 
 
 def edited(
@@ -115,24 +66,6 @@ def edited(
     if source.undone(after, splices) != text:
         raise EditError("the edit would have changed more than its values")
     return after
-
-
-def verify(
-    before: bytes,
-    after: bytes,
-    edits: Sequence[Edit],
-    *,
-    default_namespace: str = "default",
-    allow_shared: bool = False,
-) -> None:
-    """Check that a file says after edits what it said before, but for their values; arguments as of `edited`.
-
-    Raises:
-        EditError: It says anything else.
-    """
-    documents_before = _read(before)
-    wishes = wanted(documents_before, edits, default_namespace)
-    _check(documents_before, after, wishes, allow_shared=allow_shared)
 
 
 def _read(text: bytes) -> list[Document]:
@@ -167,10 +100,10 @@ def _splices(source: Source, before: Sequence[Document], wish: Wanted, *, allow_
 
 
 def _scalar(source: Source, start: Place, path: Path, value: str, *, allow_shared: bool) -> Splice:
-    place = start.walk(path)
-    if place is None or place.entry is None:
+    holder, place = start.walk(path[:-1]), start.walk(path)
+    if holder is None or place is None or place.entry is None:
         raise EditError(f"{path[-1]} cannot be found by its place", start.node.line)
-    _refuse_shared(place, str(path[-1]), allow_shared=allow_shared)
+    _refuse_shared(holder, place, str(path[-1]), allow_shared=allow_shared)
     return replaced(source, place.entry, place.node, value)
 
 
@@ -180,21 +113,26 @@ def _annotations(
     metadata, place = start.step(ANNOTATIONS[0]), start.walk(ANNOTATIONS)
     if metadata is None:
         raise EditError("the object has no metadata", start.node.line)
-    _refuse_shared(place or metadata, "annotations" if place else "metadata", allow_shared=allow_shared)
+    if place is None:
+        _refuse_shared(start, metadata, "metadata", allow_shared=allow_shared)
+    else:
+        _refuse_shared(metadata, place, "annotations", allow_shared=allow_shared)
     for key, value in changes.items():
         inner = place.step(key) if place else None
         if place and inner and inner.parent is place.node and value is not None:
-            _refuse_shared(inner, key, allow_shared=allow_shared)
+            _refuse_shared(place, inner, key, allow_shared=allow_shared)
     return annotated(source, metadata, place, changes)
 
 
-def _refuse_shared(place: Place, what: str, *, allow_shared: bool) -> None:
+def _refuse_shared(holder: Place, place: Place, what: str, *, allow_shared: bool) -> None:
+    """Raises where the value stands elsewhere too; what a merge key brings in is told at the mapping that has it."""
     if place.shared and not allow_shared:
         lines = " and ".join(str(line) for line in sorted(set(place.shared)))
+        line = place.entry.value.line if place.entry else place.node.line
         raise EditError(
             f"{what} is shared by aliases: it would change on line {lines} too",
-            place.entry.value.line if place.entry else place.node.line,
-            hint="write the value out in each place, or allow shared values to change",
+            holder.node.line if line in place.shared else line,
+            hint="write the value out in each place",
         )
 
 

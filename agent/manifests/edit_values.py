@@ -80,19 +80,6 @@ class ImageEdit:
 
 
 @dataclass(frozen=True, slots=True)
-class AnnotationEdit:
-    """Annotations of the object itself, by their full keys; None removes one."""
-
-    target: Target
-    changes: Mapping[str, str | None]
-
-    def values(self, body: dict[str, Any]) -> Values:
-        """One value for each key."""
-        _annotations_of(body)
-        return {(*ANNOTATIONS, key): value for key, value in self.changes.items()}
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyEdit:
     """Policies by their names without prefix, as `agent/model/policies.py` names them; None removes one."""
 

@@ -18,24 +18,26 @@ GROUP = "flux.fluxcd.io"
 
 
 class Right(NamedTuple):
-    """A verb on a virtual resource, such as `list` on `workloads`."""
+    """A verb on a virtual resource, such as `list` on `workloads`; `deed` says in a sentence what it lets people do."""
 
     resource: str
     verb: str
+    deed: str
 
     def __str__(self) -> str:
-        return f"{self.verb} {self.resource}.{GROUP}"
+        """As RBAC has it."""
+        return f"verb {self.verb} on {self.resource}.{GROUP}"
 
 
-LIST_WORKLOADS = Right("workloads", "list")
+LIST_WORKLOADS = Right("workloads", "list", "list workloads")
 """Look: lists, status, jobs, how far a revision has come."""
-RELEASE_WORKLOADS = Right("workloads", "release")
+RELEASE_WORKLOADS = Right("workloads", "release", "release images")
 """Change images in git."""
-CHANGE_POLICIES = Right("workloads", "policy")
+CHANGE_POLICIES = Right("workloads", "policy", "change policies")
 """Change policies in git."""
-CREATE_SYNCS = Right("syncs", "create")
+CREATE_SYNCS = Right("syncs", "create", "ask for syncs or approve deletions")
 """Ask for a sync; approve the deletions of a namespace."""
-GET_MANIFESTS = Right("manifests", "get")
+GET_MANIFESTS = Right("manifests", "get", "see whole manifests")
 """See whole objects: diffs and exports."""
 
 

@@ -66,10 +66,11 @@ class SyncReport:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Whether a part of the agent is at work, and why it is not."""
+    """Whether a part of the agent is at work, and why it is not; `brief` is the reason without any names."""
 
     enabled: bool = False
     reason: str = ""
+    brief: str = ""
 
 
 @dataclass(frozen=True, slots=True)

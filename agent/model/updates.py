@@ -164,11 +164,6 @@ class PolicyUpdate:
     remove: frozenset[str] = frozenset()
     tag_all: str = ""
 
-    @property
-    def automates(self) -> bool:
-        """Whether it switches automation on, after which new images are looked for at once."""
-        return self.add.get("automated") == "true"
-
 
 @dataclass(frozen=True, slots=True)
 class PoliciesSpec:
@@ -216,11 +211,6 @@ class Plan:
     images: tuple[ImageEdit, ...] = ()
     annotations: tuple[AnnotationEdit, ...] = ()
     wanted: tuple[Wanted, ...] = ()
-
-    @property
-    def changes_git(self) -> bool:
-        """Whether there is anything to write."""
-        return bool(self.images or self.annotations)
 
     @property
     def changes(self) -> ContainerChanges:

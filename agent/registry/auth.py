@@ -22,7 +22,7 @@ from agent.model.images import Reference
 from agent.registry.errors import Cause, RegistryError
 from agent.registry.manifests import parsed
 from agent.registry.records import Credential
-from agent.registry.transport import Question, Transport
+from agent.registry.transport import Question, Transport, address_of
 
 _SCHEMES = re.compile(
     r"(?:^|,)\s*(?P<scheme>[A-Za-z]+)\s+(?=[A-Za-z-]+\s*=)|(?:^|,)\s*(?P<bare>Basic|Negotiate)\s*(?=,|$)"
@@ -30,9 +30,12 @@ _SCHEMES = re.compile(
 MAX_HEADER = 8192
 DEFAULT_LIFETIME = 60.0
 """Seconds a token is good for where its server does not say."""
+MAX_LIFETIME = 86_400.0
 _MARGIN = 10.0
 MAX_TOKENS = 5000
+MAX_HOSTS = 1000
 _CLIENT_ID = "flux-agent"
+_TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +83,13 @@ class Authenticator:
         self._challenges: dict[str, Challenge] = {}
         self._tokens: dict[tuple[str, ...], _Token] = {}
 
-    def header(self, image: Reference, credential: Credential | None) -> str:
-        """What to send to the image's host; empty where it asked for nothing so far.
+    def header(self, image: Reference, credential: Credential | None, *, just_learned: bool) -> str:
+        """What to send to the image's host; empty where it asked for nothing so far, or nothing that still works.
+
+        Args:
+            image: The image.
+            credential: What to ask with.
+            just_learned: Whether the host has just said what it wants; what it said before may not hold any more.
 
         Raises:
             RegistryError: The token server refuses or cannot be reached.
@@ -92,7 +100,15 @@ class Authenticator:
             return ""
         if challenge.scheme == "basic":
             return f"Basic {_basic(credential)}" if credential else ""
-        return f"Bearer {self._token(challenge, image.repository, credential)}"
+        try:
+            return f"Bearer {self._token(challenge, image, credential)}"
+        except RegistryError as error:
+            with self._lock:
+                if error.cause is not Cause.BUSY and self._challenges.get(image.host) == challenge:
+                    del self._challenges[image.host]
+            if just_learned or error.cause in (Cause.BUSY, Cause.UNAUTHORIZED):
+                raise
+            return ""
 
     def learn(self, image: Reference, header: str, credential: Credential | None, sent: str) -> bool:
         """Take the challenge of a refusal of what was `sent`; whether asking again makes sense."""
@@ -100,27 +116,28 @@ class Authenticator:
         if challenge is None:
             return False
         with self._lock:
-            known = self._challenges.get(host)
+            known = self._challenges.pop(host, None)
             self._challenges[host] = challenge
+            while len(self._challenges) > MAX_HOSTS:
+                del self._challenges[next(iter(self._challenges))]
             stale = self._tokens.pop(_key(challenge, repository, credential), None)
         return not sent or challenge != known or stale is not None
 
-    def _token(self, challenge: Challenge, repository: str, credential: Credential | None) -> str:
-        key, now = _key(challenge, repository, credential), self._clock()
+    def _token(self, challenge: Challenge, image: Reference, credential: Credential | None) -> str:
+        key, now = _key(challenge, image.repository, credential), self._clock()
         with self._lock:
             token = self._tokens.get(key)
         if token is None or token.until <= now:
-            token = self._fetch(challenge, repository, credential)
+            token = self._fetch(challenge, image, credential)
             with self._lock:
                 self._tokens[key] = token
                 while len(self._tokens) > MAX_TOKENS:
                     del self._tokens[next(iter(self._tokens))]
         return token.value
 
-    def _fetch(self, challenge: Challenge, repository: str, credential: Credential | None) -> _Token:
-        scope = f"repository:{repository}:pull"
-        answer = self._transport.send(_token_question(challenge, scope, credential))
-        server = urlsplit(challenge.realm).netloc
+    def _fetch(self, challenge: Challenge, image: Reference, credential: Credential | None) -> _Token:
+        repository, server = image.repository, self._server(challenge, image.host)
+        answer = self._transport.send(_token_question(challenge, f"repository:{repository}:pull", credential))
         if answer.status in (400, 401, 403):
             who = f"with {credential.name}" if credential else "without a credential"
             raise RegistryError(
@@ -132,16 +149,30 @@ class Authenticator:
             raise RegistryError(f"the token server {server} answered {answer.status}", Cause.UNREACHABLE)
         document = parsed(answer.body, "token")
         value = document.get("token") or document.get("access_token")
-        if not isinstance(value, str):
+        if not (isinstance(value, str) and _TOKEN.fullmatch(value)):
             raise RegistryError(f"the token server {server} gave no token", Cause.MALFORMED)
-        lifetime = document.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int | float) and lifetime > 0 else DEFAULT_LIFETIME
+        told = document.get("expires_in")
+        lifetime = told if isinstance(told, int | float) and told > 0 else DEFAULT_LIFETIME
+        seconds = min(lifetime, MAX_LIFETIME)
         return _Token(value, self._clock() + max(seconds - _MARGIN, _MARGIN))
+
+    def _server(self, challenge: Challenge, host: str) -> str:
+        """The token server's host. What a host says over TLS sends nobody to where anybody may listen.
+
+        Raises:
+            RegistryError: Its address is none, or is not to be asked.
+        """
+        address = address_of(challenge.realm, f"the token server that {host} names")
+        if address.scheme == "http" and not any(map(self._transport.may_be_plain, (host, address.netloc))):
+            raise RegistryError(
+                f"{host} names a token server without TLS, {address.netloc}, which is not asked",
+                Cause.MALFORMED,
+                hint=f"--registry-insecure-host={address.netloc} lets it be asked",
+            )
+        return address.netloc
 
 
 def _token_question(challenge: Challenge, scope: str, credential: Credential | None) -> Question:
-    if urlsplit(challenge.realm).scheme not in ("http", "https"):
-        raise RegistryError("it names a token server that has no web address", Cause.MALFORMED)
     if credential and credential.identity_token:
         form = {
             "grant_type": "refresh_token",
@@ -158,11 +189,11 @@ def _token_question(challenge: Challenge, scope: str, credential: Credential | N
 
 
 def _basic(credential: Credential) -> str:
-    return base64.b64encode(f"{credential.username}:{credential.password}".encode()).decode()
+    return base64.b64encode(f"{credential.username}:{credential.password}".encode(errors="replace")).decode()
 
 
 def _key(challenge: Challenge, repository: str, credential: Credential | None) -> tuple[str, ...]:
     """Tokens are kept by what they were asked with; the credential itself only as a hash."""
     secret = [credential.username, credential.password, credential.identity_token] if credential else []
-    mark = hashlib.sha256("\0".join(secret).encode()).hexdigest() if credential else ""
+    mark = hashlib.sha256("\0".join(secret).encode(errors="replace")).hexdigest() if credential else ""
     return (challenge.realm, challenge.service, repository, mark)

@@ -124,6 +124,9 @@ class DiskCache:
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             if version in (0, FORMAT):
                 self._connection.executescript(_SCHEMA)
+                with self._connection:
+                    for query, most in _PRUNE:
+                        self._connection.execute(query, (most,))
                 return
             problem: object = f"it is of format {version}, this agent writes {FORMAT}"
         except sqlite3.OperationalError as error:

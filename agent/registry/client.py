@@ -7,22 +7,28 @@ here but tokens: what is known already is the scanner's to know.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import parse_qs, urlsplit
+
+from requests.utils import parse_header_links
 
 from agent.model.images import Reference, is_sha256
 from agent.registry.auth import Authenticator
 from agent.registry.errors import Cause, RegistryError
-from agent.registry.manifests import ACCEPTED, Platform, digest_of, parsed, read_config, read_manifest
+from agent.registry.manifests import ACCEPTED, Platform, digest_of, parsed, payload_of, read_config, read_manifest
 from agent.registry.records import Credential, Manifest
-from agent.registry.transport import Answer, Question, Transport
+from agent.registry.transport import Answer, Question, Transport, joined
 
 PAGE = 1000
 """Tags asked for at once; registries may give fewer."""
 MAX_TAGS = 200_000
 MAX_PAGES = 2_000
 MAX_TAG_BYTES = 16 << 20
-_NEXT = re.compile(r'<([^>]+)>\s*;[^,]*\brel="?next"?')
+MAX_LISTING = 600.0
+"""Seconds for all pages of one repository."""
+MAX_LINK = 8192
+"""Characters of a `Link` header."""
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
 _ARTIFACT = re.compile(r"sha256-[0-9a-f]{64}(\.[a-z]+)?")
 """Tags under which signatures, SBOMs and attestations of other images are kept (cosign; OCI 1.1's referrers)."""
@@ -50,8 +56,9 @@ class RegistryClient:
         found: dict[str, None] = {}
         path = f"tags/list?n={PAGE}"
         seen: set[str] = set()
+        end = time.monotonic() + MAX_LISTING
         while path:
-            if path in seen or len(seen) >= MAX_PAGES or len(found) > MAX_TAGS:
+            if path in seen or len(seen) >= MAX_PAGES or len(found) > MAX_TAGS or time.monotonic() > end:
                 raise RegistryError(f"the tags of {image.canonical_name} have no end", Cause.MALFORMED)
             seen.add(path)
             answer = self._ask(image, Question(path, "tags", limit=MAX_TAG_BYTES), credential)
@@ -74,10 +81,8 @@ class RegistryClient:
         if is_sha256(digest):
             return digest
         # An old registry does not say: then only the manifest itself tells.
-        body = self._ask(
-            image, Question(f"manifests/{image.tag}", "manifest", headers={"Accept": ACCEPTED}), credential
-        )
-        return digest_of(body.body)
+        question = Question(f"manifests/{image.tag}", "manifest", headers={"Accept": ACCEPTED})
+        return digest_of(payload_of(self._ask(image, question, credential).body))
 
     def manifest(self, image: Reference, credential: Credential | None) -> Manifest:
         """What the image's digest stands for: two requests, three where it stands for several platforms.
@@ -102,19 +107,21 @@ class RegistryClient:
         """A manifest's bytes, whose digest was checked, and its media type."""
         question = Question(f"manifests/{digest}", "manifest", headers={"Accept": ACCEPTED})
         answer = self._ask(image, question, credential)
-        _check(answer.body, digest, image)
-        return answer.body, answer.headers.get("Content-Type", "")
+        body = payload_of(answer.body)
+        _check(body, digest, image)
+        return body, answer.headers.get("Content-Type", "")
 
     def _ask(self, image: Reference, question: Question, credential: Credential | None) -> Answer:
         """Send a question about a repository, its URL given from there; a refusal that names its terms is met once."""
         for attempt in range(3):
-            authorization = self._authenticator.header(image, credential)
+            authorization = self._authenticator.header(image, credential, just_learned=attempt > 0)
             headers: Mapping[str, str] = question.headers
             if authorization:
                 headers = {**headers, "Authorization": authorization}
             url = f"{self._transport.base(image.host)}/{image.repository}/{question.url}"
             answer = self._transport.send(Question(url, question.kind, question.method, headers, None, question.limit))
-            if answer.status != 401 or attempt == 2:
+            # Where a redirect led has no say in what the registry's credential is good for.
+            if answer.status != 401 or answer.host != urlsplit(url).netloc or attempt == 2:
                 break
             terms = answer.headers.get("WWW-Authenticate", "")
             if not self._authenticator.learn(image, terms, credential, authorization):
@@ -130,10 +137,10 @@ def _is_candidate(tag: str) -> bool:
 
 def _next_page(answer: Answer, image: Reference) -> str:
     """The next page's URL from the repository on; empty on the last. Only the query of the registry's link counts."""
-    found = _NEXT.search(answer.headers.get("Link", ""))
-    if not found:
-        return ""
-    query = urlsplit(urljoin(f"https://{image.host}/v2/{image.repository}/tags/list", found[1])).query
+    header = answer.headers.get("Link", "")
+    links = parse_header_links(header) if len(header) <= MAX_LINK else []
+    link = next((each["url"] for each in links if "next" in each.get("rel", "").split()), "")
+    query = urlsplit(joined(f"https://{image.host}/", link)).query
     return f"tags/list?{query}" if parse_qs(query) else ""
 
 

@@ -7,7 +7,7 @@ what a cloud gives to its own machines. Nothing here is ever logged but names.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -96,19 +96,24 @@ class Keys:
 
     def credentials(self, image: Reference, scopes: tuple[PullScope, ...]) -> tuple[Credential, ...]:
         """What to try, best first; trying without one comes after all of them."""
-        found: dict[Credential, None] = {}
+        tried: dict[tuple[str, str, str], Credential] = {}
+        for each in self._fitting(image, scopes):
+            tried.setdefault((each.username, each.password, each.identity_token), each)
+        return tuple(tried.values())
+
+    def _fitting(self, image: Reference, scopes: tuple[PullScope, ...]) -> Iterator[Credential]:
+        """All that fit; many Secrets may hold the same."""
         for scope in scopes:
-            found.update((entry.credential, None) for entry in self._of(scope) if entry.fits(image))
+            yield from (entry.credential for entry in self._of(scope) if entry.fits(image))
         if self._config is not None:
-            found.update((entry.credential, None) for entry in self._config.entries() if entry.fits(image))
+            yield from (entry.credential for entry in self._config.entries() if entry.fits(image))
         for cloud in self._clouds:
             try:
                 credential = cloud.credential(image)
             except FluxError as error:
                 self._warn(str(error))
             else:
-                found.update({credential: None} if credential else {})
-        return tuple(found)
+                yield from [credential] if credential else []
 
     def _of(self, scope: PullScope) -> tuple[Entry, ...]:
         try:

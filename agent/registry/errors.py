@@ -18,15 +18,18 @@ class Cause(enum.Enum):
     REFUSED = "refused"
 
 
+MAX_MESSAGE = 500
+"""Characters: what registries say gets into messages, and they may say anything."""
+
+
 class RegistryError(FluxError):
     """A registry refused, could not be reached, or answered with something else than what was asked for.
 
     Attributes:
         cause: The kind of trouble.
-        retry_after: Seconds the registry asked to wait; 0 where it did not.
     """
 
-    def __init__(self, message: str, cause: Cause, *, retry_after: float = 0.0, hint: str = "") -> None:
-        super().__init__(message, hint=hint, temporary=cause in (Cause.BUSY, Cause.UNREACHABLE))
+    def __init__(self, message: str, cause: Cause, *, hint: str = "") -> None:
+        shown = "".join(each if each.isprintable() else "?" for each in message[:MAX_MESSAGE])
+        super().__init__(shown, hint=hint, temporary=cause in (Cause.BUSY, Cause.UNREACHABLE))
         self.cause = cause
-        self.retry_after = retry_after

@@ -59,10 +59,10 @@ class Library:
             return ()
         return self._store.ordered(image.canonical_name, order, by_label=self.by_label(image))
 
-    def fitting(self, image: Reference, pattern: Pattern) -> tuple[int, ...]:
-        """The places, from 0, of those among them in the filter's order that it lets through."""
+    def fitting(self, image: Reference, pattern: Pattern) -> tuple[tuple[Image, ...], tuple[int, ...]]:
+        """They in the filter's order, and the places, from 0, of those that it lets through."""
         if self._selection.reason_against(image):
-            return ()
+            return (), ()
         return self._store.fitting(image.canonical_name, pattern, by_label=self.by_label(image))
 
     def by_label(self, image: Reference) -> bool:

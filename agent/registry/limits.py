@@ -64,13 +64,14 @@ class HostLimiter:
             StoppedError: The agent is shutting down.
         """
         deadline = self._clock() + patience
+        if self._stop.is_set():
+            raise StoppedError("the agent is shutting down")
         while (wait := self._take()) > 0:
             left = deadline - self._clock()
             if wait > left:
                 raise RegistryError(
                     f"it may not be asked again for {wait:.0f} s: it asked for fewer requests",
                     Cause.BUSY,
-                    retry_after=wait,
                 )
             if self._stop.wait(min(wait, _SLICE)):
                 raise StoppedError("the agent is shutting down")
@@ -146,9 +147,9 @@ def pause_of(status: int, headers: Mapping[str, str]) -> float | None:
 
 def _seconds(text: str) -> float:
     text = text.strip()
-    if text.isdigit():
-        return float(text)
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_PAUSE)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time()) if text else 0.0
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, LookupError, TypeError):
         return 0.0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ ACCEPTED = ", ".join((*INDEXES, *MANIFESTS, *SCHEMA_1))
 LABELS = ("org.opencontainers.image.created", "org.label-schema.build-date")
 MAX_LABEL = 256
 _CONFIGS = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+_MEDIA_TYPE = re.compile(r"[\w.+/-]{1,127}", re.ASCII)
+_DIGEST = re.compile(r"[a-z0-9]+(?:[-_+.][a-z0-9]+)*:[0-9a-zA-Z=_-]{32,256}")
 _LAYERS = ("application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs.")
 
 
@@ -74,9 +77,12 @@ def read_manifest(body: bytes, media_type: str, digest: str, platform: Platform)
         return Read(Manifest(digest, "image" if child else "other"), child=child)
     config = document.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("digest"), str):
-        raise RegistryError(f"its manifest is of an unknown kind, {kind or 'unnamed'}", Cause.MALFORMED)
+        named = kind if _MEDIA_TYPE.fullmatch(kind) else "unnamed"
+        raise RegistryError(f"its manifest is of an unknown kind, {named}", Cause.MALFORMED)
     if not _is_image(document, config):
         return Read(Manifest(digest, "other"))
+    if not _is_digest(config["digest"]):
+        raise RegistryError("its manifest names no configuration", Cause.MALFORMED)
     return Read(Manifest(digest, image_id=config["digest"]), config=config["digest"])
 
 
@@ -108,8 +114,21 @@ def parsed(body: bytes, what: str) -> dict[str, Any]:
 
 
 def digest_of(body: bytes) -> str:
-    """The digest of a manifest's bytes; of a signed schema 1 manifest that of its payload, as the signature has it."""
-    return f"sha256:{hashlib.sha256(_payload(body)).hexdigest()}"
+    """The digest of some bytes."""
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def payload_of(body: bytes) -> bytes:
+    """The part of a manifest's bytes that its digest stands for: all of them, but for schema 1's signatures."""
+    if b'"signatures"' not in body:
+        return body
+    try:
+        protected = json.loads(body)["signatures"][0]["protected"]
+        header = json.loads(urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))
+        tail = urlsafe_b64decode(header["formatTail"] + "=" * (-len(header["formatTail"]) % 4))
+        return body[: int(header["formatLength"])] + tail
+    except (ValueError, LookupError, TypeError, ArithmeticError, RecursionError):
+        return body
 
 
 def moment(text: object) -> float | None:
@@ -124,22 +143,10 @@ def moment(text: object) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _payload(body: bytes) -> bytes:
-    if b'"signatures"' not in body:
-        return body
-    try:
-        protected = json.loads(body)["signatures"][0]["protected"]
-        header = json.loads(urlsafe_b64decode(protected + "=" * (-len(protected) % 4)))
-        tail = urlsafe_b64decode(header["formatTail"] + "=" * (-len(header["formatTail"]) % 4))
-        return body[: int(header["formatLength"])] + tail
-    except (ValueError, KeyError, IndexError, TypeError):
-        return body
-
-
 def _schema_1(document: Mapping[str, Any], digest: str) -> Manifest:
     """The newest entry of the history holds the image's configuration as a string of JSON."""
     history = _entries(document.get("history"))
-    newest = parsed(str(history[0].get("v1Compatibility", "")).encode(), "history") if history else {}
+    newest = parsed(str(history[0].get("v1Compatibility", "")).encode(errors="replace"), "history") if history else {}
     config = newest.get("config")
     labels = config.get("Labels") if isinstance(config, dict) else None
     return Manifest(digest, "image", "", moment(newest.get("created")), _known(labels))
@@ -151,7 +158,7 @@ def _chosen(entries: Sequence[Mapping[str, Any]], wanted: Platform) -> str:
     for entry in entries:
         platform = entry.get("platform")
         platform = platform if isinstance(platform, dict) else {}
-        if entry.get("artifactType") or platform.get("os") == "unknown" or not isinstance(entry.get("digest"), str):
+        if entry.get("artifactType") or platform.get("os") == "unknown" or not _is_digest(entry.get("digest")):
             continue
         if (platform.get("os"), platform.get("architecture")) == (wanted.os, wanted.architecture):
             return str(entry["digest"])
@@ -174,4 +181,10 @@ def _entries(value: object) -> list[dict[str, Any]]:
 def _known(labels: object) -> dict[str, str]:
     if not isinstance(labels, dict):
         return {}
-    return {key: labels[key][:MAX_LABEL] for key in LABELS if isinstance(labels.get(key), str)}
+    texts = {key: labels[key][:MAX_LABEL] for key in LABELS if isinstance(labels.get(key), str)}
+    return {key: text for key, text in texts.items() if text.isprintable()}
+
+
+def _is_digest(value: object) -> bool:
+    """Whether it is a digest: it becomes a part of a URL."""
+    return isinstance(value, str) and bool(_DIGEST.fullmatch(value))

@@ -19,6 +19,8 @@ MAX_PARTS = 16
 """Enough for the 200,000 tags that are listed at most."""
 MAX_PLAIN = 64 << 20
 """Bytes of a repository's state, uncompressed."""
+MAX_NUMBER = 1e11
+"""Seconds since 1970, far beyond any that somebody means."""
 _WHOLE = b"W"
 _PARTS = b"P"
 
@@ -95,11 +97,11 @@ def _is_sound_tag(tag: TagState) -> bool:
 
 
 def _are_texts(*values: object) -> bool:
-    return all(isinstance(value, str) for value in values)
+    return all(isinstance(value, str) and value.isprintable() for value in values)
 
 
 def _are_numbers(*values: object) -> bool:
-    return all(isinstance(value, int | float) for value in values)
+    return all(isinstance(value, int | float) and 0 <= value <= MAX_NUMBER for value in values)
 
 
 def _mark(body: bytes) -> str:

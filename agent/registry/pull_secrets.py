@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,8 @@ KEEP = 10.0
 """Seconds for which an answer counts."""
 MAX_KEPT = 5000
 _KEYS = (".dockerconfigjson", ".dockercfg")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+"""The names that objects can have. The API server does not look at those of image pull Secrets in a workload."""
 
 
 class Reader(Protocol):
@@ -48,9 +51,12 @@ class PullSecretReader:
             ClusterError: They may not be read, or the API server does not answer.
         """
         names = dict.fromkeys((*scope.secrets, *self._of_account(scope)))
-        return tuple(entry for name in names for entry in self._secret(scope.namespace, name))
+        return tuple(entry for name in names if _NAME.fullmatch(name) for entry in self._secret(scope.namespace, name))
 
     def _of_account(self, scope: PullScope) -> tuple[str, ...]:
+        if not _NAME.fullmatch(scope.service_account):
+            return ()
+
         def read() -> tuple[str, ...]:
             account = self._get(f"/api/v1/namespaces/{scope.namespace}/serviceaccounts/{scope.service_account}")
             return tuple(str(item.get("name")) for item in account.get("imagePullSecrets") or () if item.get("name"))

@@ -82,4 +82,17 @@ def listing_failed(before: RepositoryState | None, name: str, error: str, now: f
     return replace(state, failed_at=now, failures=state.failures + 1, error=error)
 
 
+def believed(state: RepositoryState, now: float) -> RepositoryState:
+    """A state that was kept: what a clock that was ahead has put into the future counts as of now."""
+
+    def tag(seen: TagState) -> TagState:
+        return replace(seen, checked_at=now, refresh=min(seen.refresh, MAX_REFRESH)) if seen.checked_at > now else seen
+
+    if max(state.listed_at, state.failed_at) > now:
+        state = replace(state, listed_at=min(state.listed_at, now), failed_at=min(state.failed_at, now))
+    if any(seen.checked_at > now for seen in state.tags.values()):
+        state = replace(state, tags={name: tag(seen) for name, seen in state.tags.items()})
+    return state
+
+
 _NEW = TagState()

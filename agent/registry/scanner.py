@@ -34,6 +34,14 @@ MOST_AGAIN = 20
 """Tags that are looked at again, before their time, where somebody says that their repository has changed."""
 SAVE_EVERY = 200
 """Tags after which a long scan is saved."""
+LONGEST_SCAN = 60.0
+"""Seconds after which a scan lets others go first; the tags that are left stay due."""
+GIVE_UP = 5
+"""Looks in a row that reach nobody: the rest waits as it does where tags cannot be listed."""
+
+
+_HIDDEN = frozenset({Cause.UNAUTHORIZED, Cause.NOT_FOUND})
+"""What registries answer to those who may not look; another credential may."""
 
 
 class Demands(Protocol):
@@ -97,6 +105,7 @@ class Scanner:
         self._asked: dict[str, tuple[Demand, set[str]]] = {}
         self._again: set[str] = set()
         self._due: dict[str, tuple[RepositoryState | None, Demand, float]] = {}
+        self._started: dict[str, float] = {}
         self._woken = False
 
     def run(self) -> None:
@@ -153,13 +162,15 @@ class Scanner:
         self._parts.report(Progress(len(demands), sum(bool(state.listed_at) for state in states), troubles, oldest))
 
     def _start_due(self, demands: Mapping[str, Demand]) -> None:
-        """Hand out what is due: what somebody asked for first, then what was never scanned, then the oldest."""
+        """Hand out what is due: first what somebody asked for, then what was not scanned yet, or longest ago."""
         now = self._parts.clock()
         with self._condition:
             asked = [*self._asked, *self._again]
         self._due = {name: known for name, known in self._due.items() if name in demands}
-        due = sorted((at, name) for name, demand in demands.items() if (at := self._due_at(name, demand)) <= now)
-        for name in dict.fromkeys((*asked, *(name for _, name in due))):
+        self._started = {name: at for name, at in self._started.items() if name in demands}
+        due = [(at, name) for name, demand in demands.items() if (at := self._due_at(name, demand)) <= now]
+        in_turn = sorted((self._started.get(name, 0.0), at, name) for at, name in due)
+        for name in dict.fromkeys((*asked, *(name for *_, name in in_turn))):
             self._start(name, demands.get(name))
 
     def _due_at(self, name: str, demand: Demand) -> float:
@@ -185,6 +196,7 @@ class Scanner:
             again = name in self._again
             self._again.discard(name)
             self._busy[name] = host
+        self._started[name] = time.monotonic()
         wanted = frozenset(asked[1]) if asked else frozenset() if again else None
         task = self._pool.submit(self._scan, demand, wanted, again)
         task.add_done_callback(lambda done: self._finished(name, done))
@@ -204,8 +216,16 @@ class Scanner:
             success = _Scan(self._parts, demand).run(asked, again=again)
         except StoppedError:
             return
+        except Exception as error:
+            self._failed(demand.image.canonical_name, error)
+            raise
         finally:
             self._parts.observe(time.monotonic() - started, success)
+
+    def _failed(self, name: str, error: Exception) -> None:
+        """Tell of a fault of our own where it came up, and wait before it comes up again."""
+        store, why = self._parts.store, f"unexpected error: {type(error).__name__}; the agent's log tells more"
+        store.put(refresh.listing_failed(store.state(name), name, why, self._parts.clock()))
 
 
 class _Scan:
@@ -248,7 +268,7 @@ class _Scan:
                 tags = parts.registry.tags(self._demand.image, credential)
             except RegistryError as error:
                 trouble = trouble or error
-                if error.cause is not Cause.UNAUTHORIZED:
+                if error.cause not in _HIDDEN:
                     trouble = error
                     break
             else:
@@ -256,11 +276,15 @@ class _Scan:
                 state = replace(state, credential=credential.name if credential else "")
                 parts.store.put(state)
                 return state
-        state = refresh.listing_failed(before, self._name, str(trouble), parts.clock())
-        if before is None or before.error != state.error:
-            _log.warning("a repository cannot be scanned", repository=self._name, error=state.error)
+        state = self._failed(before, str(trouble))
         parts.store.put(state)
         return state
+
+    def _failed(self, before: RepositoryState | None, why: str) -> RepositoryState:
+        """The state of a repository that cannot be scanned, which is told once."""
+        if before is None or before.error != why:
+            _log.warning("a repository cannot be scanned", repository=self._name, error=why)
+        return refresh.listing_failed(before, self._name, why, self._parts.clock())
 
     def _credentials(self, state: RepositoryState | None) -> tuple[Credential | None, ...]:
         """What to try: what worked before comes first, no credential at all comes last."""
@@ -273,26 +297,48 @@ class _Scan:
         return (*first, *(each for each in known if each not in first), None)
 
     def _look_at_all(self, state: RepositoryState, due: list[str]) -> bool:
-        """Look at these tags; a host that asks for a pause ends it, the rest stays due."""
-        credential, tags, fine = self._credentials(state)[0], dict(state.tags), True
+        """Look at these tags; a host that asks for a pause or is away ends it, the rest stays due."""
+        parts, keys, tags = self._parts, list(self._credentials(state)), dict(state.tags)
+        fine, unreached, why, end = True, 0, "", time.monotonic() + LONGEST_SCAN
         for number, tag in enumerate(due, start=1):
-            if self._parts.stop.is_set():
+            if parts.stop.is_set() or unreached == GIVE_UP or (number > 1 and time.monotonic() > end):
                 break
             try:
-                tags[tag] = self._look(tag, tags[tag], credential)
+                tags[tag], unreached = self._look(tag, tags[tag], keys), 0
             except RegistryError as error:
                 fine = False
                 if error.cause is Cause.BUSY:
                     self._complaint = True
                     break
-                tags[tag] = refresh.look_failed(tags[tag], str(error), self._parts.clock())
+                why = str(error)
+                tags[tag] = refresh.look_failed(tags[tag], why, parts.clock())
+                unreached = unreached + 1 if error.cause is Cause.UNREACHABLE else 0
             if number % SAVE_EVERY == 0:
-                self._parts.store.put(replace(state, tags=dict(tags)))
-                self._parts.limits.of(self._demand.image.host).recover()
-        self._parts.store.put(replace(state, tags=tags))
+                parts.store.put(replace(state, tags=dict(tags)))
+                parts.limits.of(self._demand.image.host).recover()
+        state = replace(state, tags=tags)
+        if unreached == GIVE_UP:
+            state = self._failed(state, why)
+        parts.store.put(state)
         return fine
 
-    def _look(self, tag: str, before: TagState, credential: Credential | None) -> TagState:
+    def _look(self, tag: str, before: TagState, keys: list[Credential | None]) -> TagState:
+        """Look at a tag with the first of the keys that fits; then, or where none does, only one of them is left."""
+        refusal: RegistryError | None = None
+        for key in tuple(keys):
+            try:
+                found = self._looked(tag, before, key)
+            except RegistryError as error:
+                refusal = refusal or error
+                if error.cause is not Cause.UNAUTHORIZED:
+                    raise
+            else:
+                keys[:] = [key]
+                return found
+        del keys[1:]
+        raise refusal or RegistryError(f"nobody asks for {self._name}", Cause.UNAUTHORIZED)
+
+    def _looked(self, tag: str, before: TagState, credential: Credential | None) -> TagState:
         """One HEAD; the manifest only where its digest was never seen."""
         image = Reference(self._demand.image.name, tag)
         digest = self._parts.registry.digest(image, credential)

@@ -14,7 +14,7 @@ from agent.model.images import Image, Repository
 from agent.model.patterns import Order, Pattern, ordered
 from agent.registry.manifests import LABELS, moment
 from agent.registry.records import Cache, Manifest, RepositoryState, TagState
-from agent.registry.refresh import next_listing
+from agent.registry.refresh import believed, next_listing
 
 MAX_FILTERS = 100
 """Filters whose matches are remembered for one repository."""
@@ -23,19 +23,40 @@ FUTURE = 86_400.0
 """Seconds by which a clock somewhere may be ahead; a build time beyond that is none."""
 
 
-@dataclass(slots=True)
-class _Known:
-    """One repository: its state, its manifests, and what was made of both."""
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What was made of a repository at one moment: what a slow reader adds to it later is never shown as news."""
 
-    state: RepositoryState
-    manifests: dict[str, Manifest] = field(default_factory=dict)
-    repository: Repository | None = None
+    repository: Repository
     orders: dict[tuple[Order, bool], tuple[Image, ...]] = field(default_factory=dict)
     fits: dict[tuple[str, bool], tuple[int, ...]] = field(default_factory=dict)
 
-    def forget(self) -> None:
-        """What was made of state and manifests does not hold any more."""
-        self.repository, self.orders, self.fits = None, {}, {}
+    def ordered(self, order: Order, *, by_label: bool) -> tuple[Image, ...]:
+        """The images, newest first."""
+        found = self.orders.get((order, by_label))
+        if found is None:
+            found = tuple(ordered(self.repository.images.values(), order, by_label=by_label))
+            self.orders[order, by_label] = found
+        return found
+
+    def fitting(self, pattern: Pattern, *, by_label: bool) -> tuple[int, ...]:
+        """The places of those that a filter lets through."""
+        found = self.fits.get((pattern.text, by_label))
+        if found is None:
+            images = self.ordered(pattern.order, by_label=by_label)
+            found = tuple(place for place, image in enumerate(images) if pattern.matches(image.tag))
+            if len(self.fits) < MAX_FILTERS:
+                self.fits[pattern.text, by_label] = found
+        return found
+
+
+@dataclass(slots=True)
+class _Known:
+    """One repository: its state, its manifests, and what was made of both, None where they have changed since."""
+
+    state: RepositoryState
+    manifests: dict[str, Manifest] = field(default_factory=dict)
+    view: _View | None = None
 
 
 class ImageStore:
@@ -61,40 +82,16 @@ class ImageStore:
 
     def repository(self, name: str) -> Repository:
         """A repository as lists and releases see it; without tags where nothing is known."""
-        known = self._of(name)
-        if known is None:
-            return Repository(name)
-        with self._lock:
-            if known.repository is None:
-                known.repository = self._assembled(known)
-            return known.repository
+        return self._view(name).repository
 
     def ordered(self, name: str, order: Order, *, by_label: bool) -> tuple[Image, ...]:
         """A repository's images, newest first."""
-        repository = self.repository(name)
-        with self._lock:
-            known = self._known.get(name)
-        if known is None:
-            return ()
-        found = known.orders.get((order, by_label))
-        if found is None:
-            found = tuple(ordered(repository.images.values(), order, by_label=by_label))
-            known.orders[order, by_label] = found
-        return found
+        return self._view(name).ordered(order, by_label=by_label)
 
-    def fitting(self, name: str, pattern: Pattern, *, by_label: bool) -> tuple[int, ...]:
-        """The places, from 0, of those among a repository's images in the filter's order that it lets through."""
-        images = self.ordered(name, pattern.order, by_label=by_label)
-        with self._lock:
-            known = self._known.get(name)
-        if known is None:
-            return ()
-        found = known.fits.get((pattern.text, by_label))
-        if found is None:
-            found = tuple(place for place, image in enumerate(images) if pattern.matches(image.tag))
-            if len(known.fits) < MAX_FILTERS:
-                known.fits[pattern.text, by_label] = found
-        return found
+    def fitting(self, name: str, pattern: Pattern, *, by_label: bool) -> tuple[tuple[Image, ...], tuple[int, ...]]:
+        """A repository's images in the filter's order, and the places, from 0, of those that it lets through."""
+        view = self._view(name)
+        return view.ordered(pattern.order, by_label=by_label), view.fitting(pattern, by_label=by_label)
 
     def knows_manifest(self, name: str, digest: str) -> bool:
         """Whether it is known, here or in the cache, what a digest stands for."""
@@ -117,8 +114,7 @@ class ImageStore:
         with self._lock:
             known = self._known.setdefault(state.name, _Known(RepositoryState(state.name)))
             is_news = _meaning(known.state) != _meaning(state)
-            known.state = state
-            known.forget()
+            known.state, known.view = state, None
             digests = {tag.digest for tag in state.tags.values()}
             known.manifests = {name: kept for name, kept in known.manifests.items() if name in digests}
         if save:
@@ -132,14 +128,24 @@ class ImageStore:
         with self._lock:
             self._known = {name: known for name, known in self._known.items() if name in wanted}
 
+    def _view(self, name: str) -> _View:
+        known = self._of(name)
+        if known is None:
+            return _View(Repository(name))
+        with self._lock:
+            if known.view is None:
+                known.view = _View(self._assembled(known))
+            return known.view
+
     def _of(self, name: str) -> _Known | None:
         with self._lock:
             known = self._known.get(name)
         if known is not None:
             return known
-        state = self._cache.repository(name)
-        if state is None:
+        kept = self._cache.repository(name)
+        if kept is None:
             return None
+        state = believed(kept, self._clock())
         digests = frozenset(tag.digest for tag in state.tags.values() if tag.digest)
         manifests = dict(self._cache.manifests(digests)) if digests else {}
         with self._lock:
@@ -150,7 +156,7 @@ class ImageStore:
             known = self._known.get(name)
             if known is not None:
                 known.manifests[manifest.digest] = manifest
-                known.forget()
+                known.view = None
 
     def _assembled(self, known: _Known) -> Repository:
         state, latest = known.state, self._clock() + FUTURE

@@ -1,4 +1,4 @@
-"""HTTP to registries: the only module that knows requests. Bounded in time, size and redirects.
+"""HTTP to registries, over the connections that `connections` makes. Bounded in time, size and redirects.
 
 Proxies come from the environment, certificates from the system (SSL_CERT_FILE counts). Nothing else of the environment
 does: a `.netrc` would send somebody's password along. A redirect to another host goes without credentials.
@@ -6,35 +6,30 @@ does: a `.netrc` would send somebody's password along. A redirect to another hos
 
 from __future__ import annotations
 
-import contextlib
-import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
 
+from agent.registry import connections
 from agent.registry.errors import Cause, RegistryError
 from agent.registry.limits import Limits, pause_of
 
 CONNECT_TIMEOUT = 5.0
-READ_TIMEOUT = 15.0
-TOTAL_TIMEOUT = 60.0
-"""Seconds for one answer with all of its body, however slowly it drips."""
+PATIENCE = 60.0
+"""Seconds that a host may be waited for before it is asked, because it asked for fewer requests."""
 MAX_REDIRECTS = 5
-CONNECTIONS = 10
-"""Connections kept to each host."""
-_HOSTS = 50
 # Who names a host insecure knows that its certificate is not checked.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 _CHUNK = 65536
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECRET_HEADERS = frozenset({"authorization"})
+_FAULTS = (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+"""What a request can fail with; a ValueError comes of a URL or a header that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +57,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; the body is empty for HEAD. Headers are found whatever their case."""
+    """What came back; the body is empty for HEAD. Headers are found whatever their case; `host` is who answered."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
+    host: str = ""
 
 
 Observer = Callable[[str, str, int, float], None]
@@ -107,7 +103,7 @@ class Transport:
             host = address
         return f"{'http' if host in self._plain else 'https'}://{host}/v2"
 
-    def send(self, question: Question, patience: float = TOTAL_TIMEOUT) -> Answer:
+    def send(self, question: Question, patience: float = PATIENCE) -> Answer:
         """Send a request, following redirects; what the host says of its limits is obeyed from then on.
 
         Raises:
@@ -119,9 +115,13 @@ class Transport:
             answer = self._once(question, patience)
             if answer.status not in _REDIRECTS or "Location" not in answer.headers:
                 return answer
-            is_plain = urlsplit(question.url).netloc in self._plain
+            is_plain = answer.host in self._plain
             question = _redirected(question, answer.headers["Location"], may_be_plain=is_plain)
-        raise RegistryError(f"{urlsplit(question.url).netloc} redirects for ever", Cause.MALFORMED)
+        raise RegistryError(f"{answer.host} redirects for ever", Cause.MALFORMED)
+
+    def may_be_plain(self, host: str) -> bool:
+        """Whether a host may speak plain HTTP."""
+        return host in self._insecure or self._address(host) != host
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -143,35 +143,39 @@ class Transport:
         if pause is not None:
             limiter.back_off(pause)
         if answer.status == 429:
-            raise RegistryError(f"{host} asks for fewer requests", Cause.BUSY, retry_after=pause or 0.0)
+            raise RegistryError(f"{host} asks for fewer requests", Cause.BUSY)
         return answer
 
     def _exchange(self, question: Question, host: str) -> Answer:
+        """One exchange; an insecure host that cannot be talked to over TLS may speak plain HTTP."""
+        started, insecure = time.monotonic(), host in self._insecure
         try:
-            return self._read(question, verify=host not in self._insecure)
-        except (requests.exceptions.SSLError, requests.exceptions.ConnectionError) as error:
-            if host not in self._insecure or not question.url.startswith("https://"):
-                raise _unreachable(host, error) from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unreachable(host, error) from error
+            return self._read(question, host, verify=not insecure)
+        except _FAULTS as error:
+            no_tls = _unreachable(host, error, started)
+            hopeless = not isinstance(error, requests.exceptions.ConnectionError)
+        if hopeless or not insecure or not question.url.startswith("https://"):
+            self._plain.discard(host)
+            raise no_tls
         plain = replace(question, url="http://" + question.url.removeprefix("https://"))
         try:
-            answer = self._read(plain, verify=False)
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _unreachable(host, error) from error
+            answer = self._read(plain, host, verify=False)
+        except _FAULTS as error:
+            raise _unreachable(host, error, started) from None
+        if answer.status == 400:  # so say servers that want TLS
+            raise no_tls
         self._plain.add(host)
         return answer
 
-    def _read(self, question: Question, *, verify: bool) -> Answer:
-        """One exchange; the body is read in pieces, so that size and time are known all along."""
-        end = time.monotonic() + TOTAL_TIMEOUT
+    def _read(self, question: Question, host: str, *, verify: bool) -> Answer:
+        """One exchange; the body is read in pieces, so that its size is known all along."""
         session = self._session(verify=verify)
         with session.request(
             question.method,
             question.url,
             headers={"User-Agent": "flux-agent", **question.headers},
             data=question.form,
-            timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+            timeout=(CONNECT_TIMEOUT, connections.READ_TIMEOUT),
             allow_redirects=False,
             stream=True,
             proxies={} if question.direct else requests.utils.get_environ_proxies(question.url, no_proxy=None),
@@ -180,60 +184,40 @@ class Transport:
             for piece in response.iter_content(_CHUNK):
                 body += piece
                 if len(body) > question.limit:
-                    raise RegistryError(
-                        f"{urlsplit(question.url).netloc} answered with more than {question.limit >> 20} MiB",
-                        Cause.MALFORMED,
-                    )
-                if time.monotonic() > end:
-                    raise RegistryError(
-                        f"{urlsplit(question.url).netloc} took longer than {TOTAL_TIMEOUT:.0f} s to answer",
-                        Cause.UNREACHABLE,
-                    )
-            return Answer(response.status_code, response.headers, bytes(body))
+                    raise RegistryError(f"{host} answered with more than {question.limit >> 20} MiB", Cause.MALFORMED)
+            return Answer(response.status_code, response.headers, bytes(body), host)
 
     def _session(self, *, verify: bool) -> requests.Session:
         """This thread's connections, to hosts that are checked or to those that are not."""
         name = "checked" if verify else "unchecked"
         session: requests.Session | None = getattr(self._local, name, None)
         if session is None:
-            session = requests.Session()
-            session.trust_env = False
-            session.verify = verify
-            adapter = _Adapter(verify=verify)
-            session.mount("https://", adapter)
-            session.mount("http://", adapter)
+            session = connections.session(verify=verify)
             setattr(self._local, name, session)
             with self._lock:
                 self._sessions.append(session)
         return session
 
 
-class _Adapter(HTTPAdapter):
-    """Checks certificates with the system's authorities, or not at all."""
+def address_of(url: str, whose: str) -> SplitResult:
+    """The parts of a web address; `whose` it is, for the error.
 
-    def __init__(self, *, verify: bool) -> None:
-        self._context = ssl.create_default_context()
-        if not verify:
-            self._context.check_hostname = False
-            self._context.verify_mode = ssl.CERT_NONE
-        super().__init__(pool_connections=_HOSTS, pool_maxsize=CONNECTIONS)
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        """Give the pools our context."""
-        super().init_poolmanager(*args, **more, ssl_context=self._context)
-
-    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
-        """Give the pools behind a proxy our context too."""
-        return super().proxy_manager_for(*args, **more, ssl_context=self._context)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Leave the context as it is: the base class would put certifi's authorities in its place."""
+    Raises:
+        RegistryError: It is none.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise RegistryError(f"{whose} has no web address", Cause.MALFORMED)
+    return parts
 
 
 def _redirected(question: Question, location: str, *, may_be_plain: bool) -> Question:
-    target = urljoin(question.url, location)
-    old, new = urlsplit(question.url), urlsplit(target)
-    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http" and not may_be_plain):
+    old, target = urlsplit(question.url), joined(question.url, location)
+    new = address_of(target, f"what {old.netloc} redirects to")
+    if old.scheme == "https" and new.scheme == "http" and not may_be_plain:
         raise RegistryError(f"{old.netloc} redirects to {new.scheme}: it is not followed", Cause.MALFORMED)
     headers = question.headers
     if (old.scheme, old.netloc) != (new.scheme, new.netloc):
@@ -242,14 +226,29 @@ def _redirected(question: Question, location: str, *, may_be_plain: bool) -> Que
     return Question(target, question.kind, method, headers, None, question.limit, question.direct)
 
 
-def _unreachable(host: str, error: Exception) -> RegistryError:
+def joined(base: str, link: str) -> str:
+    """Where a link leads from an address; to nowhere where it is no address."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return ""
+
+
+def _unreachable(host: str, error: BaseException, started: float) -> RegistryError:
     """The innermost reason, in one line; the outer ones repeat the URL."""
-    reason: BaseException = error
-    with contextlib.suppress(AttributeError, IndexError, TypeError):
-        while True:
-            inner = getattr(reason, "reason", None) or reason.args[0]
-            if not isinstance(inner, BaseException):
-                break
+    if isinstance(error, ValueError):  # its words are those of the URL or of the header, which may be secret
+        said = "its address, the proxy's or a header to send is not valid"
+    elif time.monotonic() - started >= connections.TOTAL_TIMEOUT:
+        said = f"it took longer than {connections.TOTAL_TIMEOUT:.0f} s to answer"
+    else:
+        reason = error
+        while (inner := _inner(reason)) is not None:
             reason = inner
-    said = " ".join(str(reason).rpartition(": ")[2].split())[:200] or type(reason).__name__
+        said = " ".join(str(reason).rpartition(": ")[2].split())[:200] or type(reason).__name__
     return RegistryError(f"{host} cannot be reached: {said}", Cause.UNREACHABLE)
+
+
+def _inner(error: BaseException) -> BaseException | None:
+    """What an error was made of."""
+    held = (getattr(error, "reason", None), *reversed(error.args))
+    return next((each for each in held if isinstance(each, BaseException)), None)

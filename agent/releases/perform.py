@@ -103,9 +103,10 @@ class _Tries:
                 hint="look at the branch before you ask again",
                 temporary=True,
             )
+        late = "the branch does not have it now, but it may arrive late: look there before you ask again"
         return GitError(
             f"the change was given up after {ATTEMPTS} attempts: {why}",
-            hint="nothing was changed; try again",
+            hint=late if self.sent else "nothing was changed; try again",
             temporary=True,
         )
 
@@ -126,6 +127,8 @@ class Performer:
             GitError: It was not done; nothing was changed, unless the error says that this is not known.
             StoppedError: The agent is shutting down.
         """
+        if isinstance(asked.spec, PoliciesSpec):
+            asked = replace(asked, spec=policies.checked(asked.spec))
         return self._write(asked, self._planner(asked.spec))
 
     def automate(self, job_id: str, head: str) -> Done:
@@ -291,6 +294,8 @@ class Performer:
             found = definitions(loaded.manifests, around.default_namespace)
             goes_on, records = around.records.since(known.sha, sha)
             memory = quarantine.remembered(known.memory if goes_on else quarantine.Memory(), records)
+            if not goes_on:
+                memory = quarantine.kept(memory, known.marks)
             blobs = {file.path: file.sha for file in files}
             self._known = _Revision(sha, found, blobs, memory, quarantine.marks(memory, found))
         return self._known

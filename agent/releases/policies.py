@@ -5,7 +5,7 @@ The words are Flux v1's. Unlike v1, a workload or container that does not exist 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from agent.model.errors import UsageError
 from agent.model.ids import WorkloadId
@@ -14,7 +14,6 @@ from agent.model.updates import (
     NO_CHANGES,
     NOT_IN_REPO,
     AnnotationEdit,
-    Cause,
     Definition,
     Outcome,
     Plan,
@@ -31,54 +30,18 @@ _VALUES = {"automated": ("true", "false"), "locked": ("true", "false"), "ignore"
 _TAG = "tag."
 
 
-def policy_update(
-    cause: Cause,
-    *,
-    automated: bool | None = None,
-    locked: bool | None = None,
-    tags: Mapping[str, str] | None = None,
-    tag_all: str = "",
-) -> PolicyUpdate:
-    """The update that `automate`, `deautomate`, `lock`, `unlock` and `policy` ask for.
-
-    Args:
-        cause: Who asks and why; a lock carries both.
-        automated: Switch automation on or off; None leaves it.
-        locked: Lock or unlock; None leaves it.
-        tags: Filters by container; `*` removes one.
-        tag_all: A filter for all containers without one in `tags`; `*` removes theirs.
-
-    Raises:
-        UsageError: Nothing is asked for, or a filter cannot be read.
-    """
-    add: dict[str, str] = {}
-    remove: set[str] = set()
-    if automated is not None:
-        _put("automated", automated, add, remove)
-    if locked is not None:
-        _put("locked", locked, add, remove)
-        add |= _lock_notes(cause) if locked else {}
-        remove |= set() if locked else set(_LOCK_NOTES)
-    for container, text in (tags or {}).items():
-        if text in ("", "*"):
-            remove.add(f"{_TAG}{container}")
-        else:
-            add[f"{_TAG}{container}"] = Pattern.parse(text).text
-    if not (add or remove or tag_all):
-        raise UsageError(
-            "no policy to change was given",
-            hint="say one of --automate, --deautomate, --lock, --unlock, --tag, --tag-all",
-        )
-    return PolicyUpdate(add, frozenset(remove), Pattern.parse(tag_all).text if tag_all else "")
-
-
-def update_policies(spec: PoliciesSpec, definitions: Iterable[Definition]) -> Plan:
-    """The plan of a change of policies.
+def checked(spec: PoliciesSpec) -> PoliciesSpec:
+    """What was asked for, with its filters in full, as annotations and notes have them.
 
     Raises:
         UsageError: There is no such policy, or it cannot have that value.
     """
-    updates = {id_: _checked(update) for id_, update in spec.updates.items()}
+    return PoliciesSpec({id_: _checked(update) for id_, update in spec.updates.items()})
+
+
+def update_policies(spec: PoliciesSpec, definitions: Iterable[Definition]) -> Plan:
+    """The plan of a change of policies, which `checked` has seen."""
+    updates = spec.updates
     defined = by_id(item for item in definitions if item.id in updates)
     outcomes: dict[WorkloadId, Outcome] = {}
     edits: list[AnnotationEdit] = []
@@ -92,20 +55,6 @@ def update_policies(spec: PoliciesSpec, definitions: Iterable[Definition]) -> Pl
         else:
             outcomes[id_] = Outcome("skipped", NO_CHANGES)
     return Plan(in_order(outcomes), annotations=tuple(edits))
-
-
-def _put(name: str, on: bool, add: dict[str, str], remove: set[str]) -> None:  # noqa: FBT001 # the policy's value
-    if on:
-        add[name] = "true"
-    else:
-        remove.add(name)
-
-
-def _lock_notes(cause: Cause) -> dict[str, str]:
-    """As in v1 a user brings the message with it, also an empty one."""
-    if cause.user:
-        return {"locked_user": cause.user, "locked_msg": cause.message}
-    return {"locked_msg": cause.message} if cause.message else {}
 
 
 def _checked(update: PolicyUpdate) -> PolicyUpdate:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from agent.git.records import Record
@@ -64,6 +64,12 @@ def remembered(memory: Memory, records: Iterable[Record]) -> Memory:
     for record in records:
         found.add(record)
     return Memory(found.rejected, found.automated)
+
+
+def kept(memory: Memory, known: Mapping[Key, Mark]) -> Memory:
+    """What a rewritten branch tells, and besides it the marks that were known before and that it has lost."""
+    before = {(str(id_), container): mark for (id_, container), mark in known.items()}
+    return replace(memory, rejected={**before, **memory.rejected})
 
 
 def marks(memory: Memory, definitions: Iterable[Definition]) -> dict[Key, Mark]:

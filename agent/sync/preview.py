@@ -76,6 +76,10 @@ class Preview:
         self._scope = scope
         self._settings = settings
 
+    def namespaces(self, loaded: Loaded) -> frozenset[str]:
+        """Where its objects would go, as far as git alone tells: what names no namespace goes to the default one."""
+        return frozenset(manifest.namespace or self._scope.default_namespace for manifest in loaded.manifests)
+
     def outlook(self, loaded: Loaded, pool: Executor) -> Outlook:
         """What a sync of this would attempt. Costs the LISTs of a sync that looks at every kind.
 

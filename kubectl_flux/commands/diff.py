@@ -183,6 +183,8 @@ def action_name(found: pb.ObjectDiff) -> str:
 
 def as_data(revision: str, objects: Sequence[pb.ObjectDiff], failures: Sequence[pb.Failure]) -> dict[str, Any]:
     """Everything, for programs; pure."""
+    from kubectl_flux.progress import failure_data  # noqa: PLC0415 - loads protobuf, which the answer is made of
+
     return {
         "revision": revision,
         "objects": [
@@ -200,8 +202,5 @@ def as_data(revision: str, objects: Sequence[pb.ObjectDiff], failures: Sequence[
             }
             for found in objects
         ],
-        "failures": [
-            {"object": failure.object, "path": failure.path, "line": failure.line, "reason": failure.reason}
-            for failure in failures
-        ],
+        "failures": [failure_data(failure) for failure in failures],
     }

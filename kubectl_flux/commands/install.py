@@ -1,15 +1,23 @@
-"""`install`: the manifests that install the agent, for kubectl to apply. The cluster is not asked anything."""
+"""`install`: the manifests that install the agent, for kubectl to apply. The cluster is not asked anything.
+
+The command's parameters have the names of the options that they become, and are taken from the context by these.
+"""
+
+# ruff: noqa: ARG001 - see above
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kubectl_flux.errors import PluginError
 from kubectl_flux.output import tell
+
+if TYPE_CHECKING:
+    from kubectl_flux.install.options import InstallOptions
 
 EXAMPLES = """
 # Install the agent in namespace "flux" and let it follow a repository
@@ -138,7 +146,7 @@ def install(
     git_url: _GitUrlFlag = "",
     git_email: _GitEmailFlag = "",
     git_branch: _GitBranchFlag = "master",
-    git_path: _GitPathFlag = None,
+    git_paths: _GitPathFlag = None,
     git_label: _GitLabelFlag = "flux",
     git_user: _GitUserFlag = "Flux",
     git_readonly: _GitReadonlyFlag = False,
@@ -149,7 +157,7 @@ def install(
     image: _ImageFlag = "",
     add_security_context: _SecurityContextFlag = True,
     namespaced: _NamespacedFlag = False,
-    k8s_allow_namespace: _AllowNamespaceFlag = None,
+    allowed_namespaces: _AllowNamespaceFlag = None,
     network_policy: _NetworkPolicyFlag = False,
     output_dir: _OutputDirFlag = "",
 ) -> None:
@@ -158,27 +166,10 @@ def install(
     Nothing is sent anywhere: kubectl apply -f - takes what is printed. The deploy key is not part of it, and applying
     the manifests again leaves the key that is in the cluster alone.
     """
-    from kubectl_flux.install.options import DEFAULT_NAMESPACE, PLACEHOLDER_IMAGE, InstallOptions, check  # noqa: PLC0415
+    from kubectl_flux.install.options import PLACEHOLDER_IMAGE, check  # noqa: PLC0415 - not needed for help
     from kubectl_flux.install.render import render, stream  # noqa: PLC0415 - not needed for help and wrong usage
 
-    options = InstallOptions(
-        git_url=git_url,
-        git_email=git_email,
-        git_branch=git_branch,
-        git_paths=tuple(git_path or ()),
-        git_label=git_label,
-        git_user=git_user,
-        git_readonly=git_readonly,
-        manifest_generation=manifest_generation,
-        registry_disable_scanning=registry_disable_scanning,
-        namespace=namespace or ctx.obj.agent_namespace or DEFAULT_NAMESPACE,
-        image=image or PLACEHOLDER_IMAGE,
-        add_security_context=add_security_context,
-        create_namespace=create_namespace,
-        namespaced=namespaced,
-        allowed_namespaces=tuple(k8s_allow_namespace or ()),
-        network_policy=network_policy,
-    )
+    options = _options(ctx)
     check(options)
     if options.image == PLACEHOLDER_IMAGE:
         tell(f"Note: no image is published, {PLACEHOLDER_IMAGE} stands for your own; name it with --image")
@@ -186,6 +177,20 @@ def install(
         _write(render(options), output_dir)
     else:
         sys.stdout.write(stream(render(options)))
+
+
+def _options(ctx: typer.Context) -> InstallOptions:
+    """What was asked for; the agent's namespace may be named as for every command."""
+    from kubectl_flux.install.options import DEFAULT_NAMESPACE, PLACEHOLDER_IMAGE, InstallOptions  # noqa: PLC0415
+
+    given = {name: value for name, value in ctx.params.items() if name != "output_dir"}
+    settled = {
+        "namespace": given["namespace"] or ctx.obj.agent_namespace or DEFAULT_NAMESPACE,
+        "image": given["image"] or PLACEHOLDER_IMAGE,
+        "git_paths": tuple(given["git_paths"] or ()),
+        "allowed_namespaces": tuple(given["allowed_namespaces"] or ()),
+    }
+    return InstallOptions(**given | settled)
 
 
 def _write(manifests: Mapping[str, str], folder: str) -> None:

@@ -45,6 +45,12 @@ kubectl flux policy --workload=default:deployment/foo --tag-all='master-*' --tag
 _WorkloadFlag = Annotated[
     str, typer.Option("--workload", "-w", metavar="string", help="Workload to modify, as [namespace:]kind/name")
 ]
+_TagAllFlag = Annotated[
+    str, typer.Option("--tag-all", metavar="string", help="Tag filter pattern to apply to all containers")
+]
+_TagFlag = Annotated[
+    list[str] | None, typer.Option("--tag", metavar="strings", help="Tag filter container=pattern pairs")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +87,15 @@ class PolicyChange:
 
 def register(app: typer.Typer) -> None:
     """Let the commands join the tree."""
-    simple: Mapping[str, Callable[..., None]] = {
-        "automate": automate,
-        "deautomate": deautomate,
-        "lock": lock,
-        "unlock": unlock,
-    }
-    for name, command in simple.items():
+
+    def add(name: str, about: str, command: Callable[..., None]) -> None:
         example = f"\n# By its full id\nkubectl flux {name} --workload=default:deployment/foo\n"
-        app.command(name, epilog=example, rich_help_panel=PANEL, add_help_option=False)(command)
+        app.command(name, help=about, epilog=example, rich_help_panel=PANEL, add_help_option=False)(command)
+
+    add("automate", "Turn on automatic deployment for a workload.", automate)
+    add("deautomate", "Turn off automatic deployment for a workload.", _simple(PolicyChange("", automated=False)))
+    add("lock", "Lock a workload, so it cannot be deployed.", _simple(PolicyChange("", locked=True)))
+    add("unlock", "Unlock a workload, so it can be deployed.", _simple(PolicyChange("", locked=False)))
     app.command("policy", epilog=EXAMPLES, rich_help_panel=PANEL, add_help_option=False)(policy)
 
 
@@ -155,60 +161,28 @@ def automate(
     output: ChangeFormatFlag = "",
 ) -> None:
     """Turn on automatic deployment for a workload."""
-    found = _workload(ctx, namespace, workload, controller)
-    cause = Cause(message, user)
+    found, cause = _workload(ctx, namespace, workload, controller), Cause(message, user)
     submit(ctx.obj, PolicyChange(found, automated=True, accept=accept, cause=cause, verbosity=verbose, output=output))
 
 
-def deautomate(
-    ctx: typer.Context,
-    *,
-    namespace: WorkloadNamespaceFlag = "",
-    workload: _WorkloadFlag = "",
-    controller: ControllerFlag = "",
-    message: MessageFlag = "",
-    user: UserFlag = None,
-    verbose: VerboseFlag = 0,
-    output: ChangeFormatFlag = "",
-) -> None:
-    """Turn off automatic deployment for a workload."""
-    found = _workload(ctx, namespace, workload, controller)
-    cause = Cause(message, user)
-    submit(ctx.obj, PolicyChange(found, automated=False, cause=cause, verbosity=verbose, output=output))
+def _simple(what: PolicyChange) -> Callable[..., None]:
+    """The command that makes this change of whichever workload it is given."""
 
+    def command(
+        ctx: typer.Context,
+        *,
+        namespace: WorkloadNamespaceFlag = "",
+        workload: _WorkloadFlag = "",
+        controller: ControllerFlag = "",
+        message: MessageFlag = "",
+        user: UserFlag = None,
+        verbose: VerboseFlag = 0,
+        output: ChangeFormatFlag = "",
+    ) -> None:
+        found, cause = _workload(ctx, namespace, workload, controller), Cause(message, user)
+        submit(ctx.obj, replace(what, workload=found, cause=cause, verbosity=verbose, output=output))
 
-def lock(
-    ctx: typer.Context,
-    *,
-    namespace: WorkloadNamespaceFlag = "",
-    workload: _WorkloadFlag = "",
-    controller: ControllerFlag = "",
-    message: MessageFlag = "",
-    user: UserFlag = None,
-    verbose: VerboseFlag = 0,
-    output: ChangeFormatFlag = "",
-) -> None:
-    """Lock a workload, so it cannot be deployed."""
-    found = _workload(ctx, namespace, workload, controller)
-    cause = Cause(message, user)
-    submit(ctx.obj, PolicyChange(found, locked=True, cause=cause, verbosity=verbose, output=output))
-
-
-def unlock(
-    ctx: typer.Context,
-    *,
-    namespace: WorkloadNamespaceFlag = "",
-    workload: _WorkloadFlag = "",
-    controller: ControllerFlag = "",
-    message: MessageFlag = "",
-    user: UserFlag = None,
-    verbose: VerboseFlag = 0,
-    output: ChangeFormatFlag = "",
-) -> None:
-    """Unlock a workload, so it can be deployed."""
-    found = _workload(ctx, namespace, workload, controller)
-    cause = Cause(message, user)
-    submit(ctx.obj, PolicyChange(found, locked=False, cause=cause, verbosity=verbose, output=output))
+    return command
 
 
 def policy(
@@ -221,12 +195,8 @@ def policy(
     deautomate: Annotated[bool, typer.Option("--deautomate", help="Deautomate the workload")] = False,
     lock: Annotated[bool, typer.Option("--lock", help="Lock the workload")] = False,
     unlock: Annotated[bool, typer.Option("--unlock", help="Unlock the workload")] = False,
-    tag_all: Annotated[
-        str, typer.Option("--tag-all", metavar="string", help="Tag filter pattern to apply to all containers")
-    ] = "",
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="strings", help="Tag filter container=pattern pairs")
-    ] = None,
+    tag_all: _TagAllFlag = "",
+    tag: _TagFlag = None,
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,

@@ -33,6 +33,33 @@ if TYPE_CHECKING:
 WATCH_SECONDS = 300.0
 """How long rollouts are watched where nobody says for how long."""
 
+_WorkloadsFlag = Annotated[
+    list[str] | None,
+    typer.Option("--workload", metavar="strings", help="List of workloads to release, as [namespace:]kind/name"),
+]
+_ControllersFlag = Annotated[list[str] | None, typer.Option("--controller", "-c", metavar="strings", hidden=True)]
+_AllFlag = Annotated[bool, typer.Option("--all", help="Release all workloads, with -n all of that namespace")]
+_ImageFlag = Annotated[str, typer.Option("--update-image", "-i", metavar="string", help="Update a specific image")]
+_AllImagesFlag = Annotated[bool, typer.Option("--update-all-images", help="Update all images to latest versions")]
+_ExcludeFlag = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="strings", help="List of workloads to exclude")
+]
+_DryRunFlag = Annotated[
+    bool, typer.Option("--dry-run", help="Do not release anything; just report back what would have been done")
+]
+_InteractiveFlag = Annotated[
+    bool, typer.Option("--interactive", help="Select interactively which containers to update")
+]
+_ForceFlag = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        "-f",
+        help="Disregard locks (but with --all) and container image filters (but with --update-all-images)",
+    ),
+]
+_WatchFlag = Annotated[bool, typer.Option("--watch", "-w", help="Watch rollout progress during release")]
+
 EXAMPLES = """
 # One image of one workload
 kubectl flux release -n default --workload=deployment/foo --update-image=library/hello:v2
@@ -167,36 +194,16 @@ def release(
     ctx: typer.Context,
     *,
     namespace: WorkloadNamespaceFlag = "",
-    workload: Annotated[
-        list[str] | None,
-        typer.Option("--workload", metavar="strings", help="List of workloads to release, as [namespace:]kind/name"),
-    ] = None,
-    controller: Annotated[list[str] | None, typer.Option("--controller", "-c", metavar="strings", hidden=True)] = None,
-    all_workloads: Annotated[
-        bool, typer.Option("--all", help="Release all workloads, with -n all of that namespace")
-    ] = False,
-    image: Annotated[str, typer.Option("--update-image", "-i", metavar="string", help="Update a specific image")] = "",
-    all_images: Annotated[
-        bool, typer.Option("--update-all-images", help="Update all images to latest versions")
-    ] = False,
-    exclude: Annotated[
-        list[str] | None, typer.Option("--exclude", metavar="strings", help="List of workloads to exclude")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Do not release anything; just report back what would have been done")
-    ] = False,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", help="Select interactively which containers to update")
-    ] = False,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            "-f",
-            help="Disregard locks (but with --all) and container image filters (but with --update-all-images)",
-        ),
-    ] = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Watch rollout progress during release")] = False,
+    workload: _WorkloadsFlag = None,
+    controller: _ControllersFlag = None,
+    all_workloads: _AllFlag = False,
+    image: _ImageFlag = "",
+    all_images: _AllImagesFlag = False,
+    exclude: _ExcludeFlag = None,
+    dry_run: _DryRunFlag = False,
+    interactive: _InteractiveFlag = False,
+    force: _ForceFlag = False,
+    watch: _WatchFlag = False,
     message: MessageFlag = "",
     user: UserFlag = None,
     verbose: VerboseFlag = 0,
@@ -213,35 +220,41 @@ def release(
         raise UsageError("please supply exactly one of --update-image=<image> or --update-all-images")
     if controller:
         tell_old_name()
-    given = [*(workload or ()), *(controller or ())]
-    if not given and not all_workloads:
-        raise UsageError("please supply either --all, or at least one --workload=<workload>")
-    if watch and dry_run:
-        raise UsageError("cannot use --watch with --dry-run")
-    request = ReleaseRequest(
-        workloads=() if all_workloads else workload_ids(ctx.obj, namespace, given),
-        namespace=namespace if all_workloads else "",
-        image=checked_image(image),
-        excluded=workload_ids(ctx.obj, namespace, exclude or ()),
-        force=force,
-        dry_run=dry_run,
-        interactive=interactive,
-        watch=watch,
-        cause=Cause(message, user),
-        verbosity=verbose,
-        output=output,
-    )
+    named = [*(workload or ()), *(controller or ())]
+    request = selected(ctx.obj, namespace, named, exclude or (), everything=all_workloads)
+    image = checked_image(image)
+    request = replace(request, image=image, force=force, dry_run=dry_run, interactive=interactive, watch=watch)
     for line in warnings(request):
         tell(line)
-    submit(ctx.obj, request)
+    submit(ctx.obj, replace(request, cause=Cause(message, user), verbosity=verbose, output=output))
+
+
+def selected(
+    settings: Globals, namespace: str, named: Iterable[str], excluded: Iterable[str], *, everything: bool
+) -> ReleaseRequest:
+    """The request with its workloads alone.
+
+    Raises:
+        UsageError: None are meant, or one of them is no workload id.
+    """
+    given = tuple(named)
+    if not given and not everything:
+        raise UsageError("please supply either --all, or at least one --workload=<workload>")
+    return ReleaseRequest(
+        () if everything else workload_ids(settings, namespace, given),
+        namespace if everything else "",
+        excluded=workload_ids(settings, namespace, excluded),
+    )
 
 
 def warnings(request: ReleaseRequest) -> Iterable[str]:
     """What --force is not going to do; pure.
 
     Raises:
-        UsageError: It would do nothing at all.
+        UsageError: It would do nothing at all, or there is nothing to watch.
     """
+    if request.watch and request.dry_run:
+        raise UsageError("cannot use --watch with --dry-run")
     if not request.force:
         return
     if not request.workloads and not request.image:

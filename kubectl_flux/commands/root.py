@@ -31,6 +31,11 @@ from kubectl_flux.commands import (
 from kubectl_flux.errors import UsageError
 from kubectl_flux.options import DEFAULT_LABELS, DEFAULT_TIMEOUT, GlobalFlags, resolve
 
+ABOUT = """Drive GitOps for Kubernetes: see and change what flux-agent does in your cluster.
+
+Connecting: the agent is found in namespace "flux", then "default", and reached through the cluster's API server
+as kubectl reaches it, with your own rights. --url goes to an address directly.
+"""
 EXAMPLES = """
 # Which workloads run in the current namespace?
 kubectl flux list-workloads
@@ -141,7 +146,7 @@ def command_tree() -> click.Group:
     app = typer.Typer(
         add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, add_help_option=False
     )
-    app.callback(epilog=EXAMPLES)(_root)
+    app.callback(help=ABOUT, epilog=EXAMPLES)(_root)
     workloads.register(app)
     diff.register(app)
     identity.register(app)
@@ -182,31 +187,25 @@ def _root(
     timeout: _TimeoutFlag = None,
     token: _TokenFlag = None,
 ) -> None:
-    """Drive GitOps for Kubernetes: see and change what flux-agent does in your cluster.
-
-    Connecting: the agent is found in namespace "flux", then "default", and reached through the cluster's API server
-    as kubectl reaches it, with your own rights. --url goes to an address directly.
-    """
-    ctx.obj = resolve(
-        GlobalFlags(
-            context=context,
-            kubeconfig=kubeconfig,
-            cluster=cluster,
-            user=user,
-            as_user=as_user,
-            as_uid=as_uid,
-            as_groups=tuple(as_groups or ()),
-            certificate_authority=certificate_authority,
-            insecure=insecure,
-            service_account=service_account,
-            forward_namespace=forward_namespace,
-            forward_labels=forward_labels,
-            url=url,
-            timeout=timeout,
-            token=token,
-        ),
-        os.environ,
+    """Settle the global flags for the command that follows."""
+    given = GlobalFlags(
+        context=context,
+        kubeconfig=kubeconfig,
+        cluster=cluster,
+        user=user,
+        as_user=as_user,
+        as_uid=as_uid,
+        as_groups=tuple(as_groups or ()),
+        certificate_authority=certificate_authority,
+        insecure=insecure,
+        service_account=service_account,
+        forward_namespace=forward_namespace,
+        forward_labels=forward_labels,
+        url=url,
+        timeout=timeout,
+        token=token,
     )
+    ctx.obj = resolve(given, os.environ)
 
 
 def _help(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kubectl_flux.commands.sync import notes
 from kubectl_flux.errors import PluginError, RefusedError
 from kubectl_flux.output import tell
 
@@ -79,6 +80,8 @@ def save(
         _write(folder, found)
     if any(page.restricted for page in pages):
         tell("Note: there are namespaces that you may not see; what is in them is not saved")
+    for line in notes(list(dict.fromkeys(notice for page in pages for notice in page.notices))):
+        tell(line)
     if not found:
         tell("There is nothing to save")
 

@@ -76,6 +76,8 @@ def aftermath(job: pb.Job, allowed: str = "") -> Iterable[str]:
     """
     done = job.sync
     yield from map(failure_line, done.failures)
+    if done.summary.failed > len(done.failures):
+        yield "Note: what failed in namespaces that you may not see is left out"
     if done.pending_deletions:
         count = len(done.pending_deletions)
         yield f"{count} object{'s' * (count != 1)} left git and {'wait' if count != 1 else 'waits'} for deletion:"

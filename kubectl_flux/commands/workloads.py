@@ -14,6 +14,7 @@ from kubectl_flux.errors import TimedOutError
 from kubectl_flux.output import check_format, colours_wanted, go_json, table, tell, yaml_text
 
 if TYPE_CHECKING:
+    from kubectl_flux.client import WorkloadList
     from kubectl_flux.options import Globals
     from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
@@ -22,6 +23,8 @@ WIDE_HEADERS = (*HEADERS, "READY", "READ-ONLY", "SYNC-ERROR")
 FOREVER = 10 * 365 * 86_400.0
 """Seconds for which a list is watched where nobody says for how long."""
 COLOURS = {"error": "red", "unknown": "yellow", "started": "yellow", "updating": "yellow"}
+
+HIDDEN = "Note: workloads of namespaces that you may not see are left out"
 
 EXAMPLES = """
 # The workloads of the current namespace
@@ -69,9 +72,12 @@ def list_workloads(
         printed = _Printed(container, output_format, headers=not no_headers)
         _watch(ctx.obj, "" if all_namespaces else namespace or own_namespace(ctx.obj), printed)
         return
-    found = _with_container(_fetch(ctx.obj, namespace, everywhere=all_namespaces), container)
+    listed = _fetch(ctx.obj, namespace, everywhere=all_namespaces)
+    found = _with_container(listed.workloads, container)
     colours = COLOURS if colours_wanted(sys.stdout, os.environ) else None
     sys.stdout.write(render(found, output_format, headers=not no_headers, colours=colours))
+    if listed.restricted:
+        tell(HIDDEN)
 
 
 def list_controllers(
@@ -162,7 +168,7 @@ def _watch(settings: Globals, namespace: str, printed: _Printed) -> None:
 
     An agent that goes away is waited for: its next run is asked for the whole list, and what differs is printed.
     """
-    from kubectl_flux.client import WorkloadList, connect  # noqa: PLC0415 - not needed for help and wrong usage
+    from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
     from kubectl_flux.wait import answers  # noqa: PLC0415 - as above
 
     with connect(settings, timeout=settings.timeout if settings.timeout_given else FOREVER) as client:
@@ -173,17 +179,19 @@ def _watch(settings: Globals, namespace: str, printed: _Printed) -> None:
 
         printer = Printer(printed.output_format, headers=printed.headers)
         try:
-            for found in answers(ask, client.deadline):
+            for number, found in enumerate(answers(ask, client.deadline)):
                 printer.print(_with_container(found.workloads, printed.container))
+                if found.restricted and not number:
+                    tell(HIDDEN)
         except TimedOutError:
             return
 
 
-def _fetch(settings: Globals, namespace: str, *, everywhere: bool) -> list[pb.Workload]:
+def _fetch(settings: Globals, namespace: str, *, everywhere: bool) -> WorkloadList:
     from kubectl_flux.client import connect  # noqa: PLC0415 - not needed for help and wrong usage
 
     with connect(settings) as client:
-        return list(client.workloads("" if everywhere else namespace or own_namespace(settings)))
+        return client.workload_list("" if everywhere else namespace or own_namespace(settings), 0, 0.0)
 
 
 def headers_of(*, wide: bool) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
 from plugin_standins import ApiServer, serving, write_kubeconfig
 
 VARIABLES = (
@@ -17,6 +18,15 @@ VARIABLES = (
     "FLUX_TIMEOUT",
     "KUBERNETES_SERVICE_HOST",
 )
+
+# How long an example takes tells of the machine and of what else it does.
+settings.register_profile(
+    "any machine",
+    settings.get_profile(settings.get_current_profile_name()),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture

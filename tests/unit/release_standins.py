@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from agent.api import changes
 from agent.model.ids import WorkloadId
 from agent.model.images import Image, Reference, Repository
 from agent.model.patterns import ordered
 from agent.model.resources import Origin
-from agent.model.updates import Definition
+from agent.model.updates import Cause, Definition, PoliciesSpec
 from agent.model.workloads import Container, Workload, WorkloadSnapshot
+from agent.releases.policies import checked
+from kubectl_flux.commands import flags
+from kubectl_flux.commands import policies as policies_command
 
 
 def digest(number):
@@ -55,6 +59,14 @@ def defined(id_, *containers, path="", read_only="", **policies):
 
 def running(*definitions):
     return WorkloadSnapshot(tuple(Workload(item.id, item.containers) for item in definitions))
+
+
+def policy_update(cause=Cause(), **change):  # noqa: B008 # a frozen value
+    """The update that the policy commands let the agent make: `automated`, `locked`, `tags`, `tag_all`."""
+    asked = policies_command.PolicyChange("a:b/c", cause=flags.Cause(cause.message, cause.user), **change)
+    request = policies_command.as_message(asked)
+    id_, update = next(iter(changes._policies_of(request)[0].items()))
+    return checked(PoliciesSpec({id_: update})).updates[id_]
 
 
 def ids(*texts):

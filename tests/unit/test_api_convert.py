@@ -6,7 +6,6 @@ from google.protobuf.json_format import MessageToDict
 from agent.api import convert
 from agent.api.views import Row
 from agent.api.visibility import Details
-from agent.model.access import Visible
 from agent.model.ids import WorkloadId
 from agent.model.resources import Failure, Origin
 from agent.model.status import Job, JobState, PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
@@ -123,7 +122,7 @@ def test_the_status_joins_git_and_the_cluster():
         "failures": FAILURES,
         "pending_deletions": PENDING,
         "deletions_hash": "abc",
-        "notices": ["no rights", "one document without kind", "no CRD"],
+        "notices": ["one document without kind", "no CRD"],
         "workloads_as_of": "2023-11-14T22:13:21Z",
         "automation": {},
         "scanning": {},
@@ -143,7 +142,7 @@ def test_the_first_status_is_empty():
 def test_a_job_carries_its_sync():
     progress = SyncProgress("ssh://git@h/a", "main", "24e9eae", REPORT, "protected tag")
     job = Job("id-1", 1_700_000_000.0, 3, JobState.FAILED, "2 objects failed", "look at them", progress)
-    assert told(convert.job(job, SHOWN, Visible())) == {
+    assert told(convert.job(job, SHOWN)) == {
         "id": "id-1",
         "version": "3",
         "state": "JOB_STATE_FAILED",
@@ -166,7 +165,7 @@ def test_a_job_carries_its_sync():
 
 @pytest.mark.parametrize("state", JobState)
 def test_every_state_of_a_job_has_its_name_in_the_contract(state):
-    message = convert.job(Job("x", 1.0, state=state), Details(), Visible())
+    message = convert.job(Job("x", 1.0, state=state), Details())
     assert pb.JobState.Name(message.state) == f"JOB_STATE_{state.name}"
     assert not message.HasField("sync")
 

@@ -5,20 +5,27 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
+from served_api import Reads
 
 from agent.api import diff as diff_module
 from agent.api.call import Call, Slots
 from agent.api.diff import Diffs, Sources
 from agent.api.errors import NotFoundError
+from agent.api.visibility import ELSEWHERE
 from agent.cluster.client import ApiClient, Request
 from agent.cluster.connection import Connection
+from agent.git.blame import blamed
+from agent.git.objects import Commit
 from agent.manifests.load import parse
 from agent.model.access import GET_MANIFESTS, Caller, ForbiddenError, Visible
 from agent.model.errors import ClusterError, NotReadyError, StoppedError, UsageError
+from agent.model.ids import WorkloadId
 from agent.model.resources import Loaded
 from agent.model.status import RepositoryStatus, Status
+from agent.model.workloads import Container, Workload, WorkloadSnapshot
 from agent.sandbox.cluster import SandboxCluster
 from agent.settings import ClusterSettings, SyncSettings
 from agent.sync.desired import Scope
@@ -67,13 +74,17 @@ class World:
     """A cluster, revisions of a repository, and the diffs between them."""
 
     def __init__(self, client):
-        self.client, self.texts, self.status = client, {}, READY
+        self.client, self.texts, self.reads = client, {}, Reads(READY)
         preview = Preview(client, MARKER, Scope(), SETTINGS)
         known = {"branch": "new"}
-        sources = Sources(lambda: self.status, lambda ref: known.get(ref, ""), self.load, preview, client)
+        blame = partial(blamed, self)
+        sources = Sources(self.reads, lambda ref: known.get(ref, ""), self.load, preview, client, blame)
         self.diffs = Diffs(sources)
         self.stop = threading.Event()
         self.slots = Slots(1)
+
+    def blame(self, revision, path, line, last):
+        return Commit("c" * 40, f"{revision} {path}:{line}")
 
     def load(self, revision):
         parsed = parse(self.texts[revision].encode())
@@ -146,6 +157,7 @@ def test_pages_hold_everything_once_and_failures_stand_on_the_first(world):
         ["hold a:configmap/gone"],
     ]
     assert [[failure.object for failure in page.failures] for page in pages] == [[""], ["nowhere:configmap/n3"]]
+    assert [page.failures[0].author for page in pages] == ["new :30", "new :24"]
     assert pages[1].objects[0].reason.startswith("waits until all of the revision loads: ")
     assert pages[1].objects[0].live == pages[1].objects[0].planned != ""
 
@@ -165,9 +177,28 @@ def test_only_what_the_caller_may_see_is_shown_and_looked_at(world):
     assert (told(page), page.restricted) == (["update a:configmap/x"], True)
     assert [failure.reason for failure in page.failures] == ["is a Broken without apiVersion"]
     assert not [path for _, path in world.client.sent if "/namespaces/b/configmaps/" in path]
-    assert ann.asked == [(GET_MANIFESTS, {"a", "b", "none"})]
+    assert ann.asked == [(GET_MANIFESTS, {"a", "b", "none", "default"}), (GET_MANIFESTS, {"a", "b", "none"})]
+    world.client.sent.clear()
     with pytest.raises(ForbiddenError):
         world.ask(text, access=Some())
+    assert world.client.sent == []
+
+
+def test_who_may_see_a_namespace_that_git_does_not_name_is_told_that_nothing_differs_there(world):
+    shop = Workload(WorkloadId("shop", "deployment", "web"), (Container("web", "acme/web:1"),))
+    world.reads.snapshot = WorkloadSnapshot((shop,))
+    bob = Some("shop")
+    page = world.ask(world.keep + maps("a/x"), access=bob)
+    assert (told(page), page.restricted) == ([], True)
+    assert all("shop" in namespaces for _, namespaces in bob.asked)
+
+
+def test_why_a_deletion_is_held_names_nothing_of_others(world):
+    world.sync(world.keep + maps("a/old", "b/x"))
+    page = world.ask(world.keep + maps("b/x", "b/x"), access=Some("a"))
+    assert [found.object for found in page.objects] == ["a:configmap/old"]
+    assert page.objects[0].reason == f"waits until all of the revision loads: {ELSEWHERE}"
+    assert "waits until all of the revision loads: " in world.ask(page_size=9).objects[0].reason
 
 
 def test_a_token_of_a_forgotten_plan_says_to_start_again(world, monkeypatch):
@@ -206,7 +237,7 @@ def test_a_ref_is_resolved(world):
 
 
 def test_a_repository_that_is_not_ready_says_why(world):
-    world.status = replace(READY, repository=RepositoryStatus(error="the repository is empty"))
+    world.reads.state = replace(READY, repository=RepositoryStatus(error="the repository is empty"))
     with pytest.raises(NotReadyError, match="the repository is empty"):
         world.ask(world.keep)
 

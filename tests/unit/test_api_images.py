@@ -11,7 +11,7 @@ from agent.api.images import NO_SCANNING, Images
 from agent.model.access import ForbiddenError, Visible
 from agent.model.errors import UsageError
 from agent.model.ids import WorkloadId
-from agent.model.status import Feature, RepositoryStatus, Status
+from agent.model.status import Feature, Mark, RepositoryStatus, Status
 from agent.model.workloads import Container, Workload, WorkloadSnapshot
 from agent.registry.demand import Selection
 from agent.registry.library import Library
@@ -154,9 +154,14 @@ def test_namespaces_that_may_not_be_seen_are_left_out(agent):
 
 def test_secrets_of_other_namespaces_are_not_named(agent):
     agent.fill("1.0", error="quay.io/a may not be read with Secret apart/key (hm)")
-    scan = agent.explain(container="web").containers[0].scan
+    assert agent.explain(container="web").containers[0].scan.credential == "Secret apart/key"
+    scan = agent.explain(Only("demo"), container="web").containers[0].scan
     assert scan.credential == "a Secret of another namespace"
     assert scan.error == "quay.io/a may not be read with a Secret of another namespace (hm)"
+    tags = {"1.0": TagState(error="may not be read with Secret apart/key", checked_at=5.0)}
+    agent.store.put(RepositoryState("index.docker.io/acme/shop", tags, 7.0, error="with Secret apart/key"))
+    for answer in (agent.list(Only("demo")), agent.list(Only("demo"), workload=str(SHOP)), agent.explain(Only("demo"))):
+        assert "a Secret of another namespace" in str(answer) and "apart" not in str(answer)
 
 
 def test_an_explanation_tells_all(agent):
@@ -168,6 +173,25 @@ def test_an_explanation_tells_all(agent):
     assert "does not fit semver:~1" in web.asked.reason
     assert (web.scan.tags, web.scan.known, web.scan.rate) == (3, 3, 10.0)
     assert told.automation.reason == "off" and told.policies["automated"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("filter_", "marked", "in_the_way"),
+    [
+        ("semver:~1", "1.2", True),
+        ("semver:<1.2", "1.2", True),  # what the filter picks now is older than what was taken back
+        ("semver:~1", "1.1", False),
+        ("semver:1.0", "1.2", False),
+        ("glob:*", "1.2", True),
+    ],
+)
+def test_a_mark_is_told_where_it_keeps_automation_from_an_update(agent, filter_, marked, in_the_way):
+    agent.fill("1.0", "1.1", "1.2")
+    mark = Mark(f"acme/shop:{marked}", "0123456")
+    policies = {SHOP: {"automated": "true", "tag.web": filter_}}
+    agent.reads.state = Status(policies=policies, marks={(SHOP, "web"): mark})
+    (web,) = agent.explain(container="web").containers
+    assert (web.taken_back, web.taken_back_by) == ((mark.image, mark.commit) if in_the_way else ("", ""))
 
 
 def test_a_filter_that_cannot_be_read_holds_only_its_own_container(agent):

@@ -93,20 +93,20 @@ def start(parts, performer):
     parts.stop.set()
     for lane, thread in running:
         lane.inbox.wake()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
 def ask(lane, *tickets):
     for ticket in tickets:
         lane.change(ticket)
-    assert all(ticket.ended.wait(10) for ticket in tickets)
+    assert all(ticket.ended.wait(60) for ticket in tickets)
     return [ticket.told for ticket in tickets]
 
 
 def looks(performer, number):
     for _ in range(number):
-        assert performer.looked.acquire(timeout=10)
+        assert performer.looked.acquire(timeout=60)
 
 
 # --- what people ask for ---------------------------------------------------------------------------------------------
@@ -167,7 +167,7 @@ def test_what_is_waiting_at_shutdown_is_told_so(start, performer, parts):
     performer.results = {"j": stopped}
     lane, _ = start()
     ask(lane, ChangeTicket("j"))
-    assert waiting.ended.wait(10)
+    assert waiting.ended.wait(60)
     assert waiting.told == [("flux-agent is shutting down", "nothing was changed; try again in a moment")]
 
 

@@ -63,14 +63,14 @@ def test_a_change_wakes_everybody():
     begun = threading.Barrier(9)
 
     def wait():
-        begun.wait(10)
-        seen.append(changes.wait(1, 30, lambda: False))
+        begun.wait(60)
+        seen.append(changes.wait(1, 60, lambda: False))
 
     threads = [threading.Thread(target=wait) for _ in range(8)]
     for thread in threads:
         thread.start()
-    begun.wait(10)
+    begun.wait(60)
     changes.touch()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert seen == [2] * 8

@@ -1,24 +1,16 @@
 """Edits change the bytes of the value and nothing else."""
 
 import pathlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.manifests.edit import (
-    AnnotationEdit,
-    EditError,
-    ImageEdit,
-    PolicyEdit,
-    Target,
-    edited,
-    policy_changes,
-    set_annotations,
-    set_image,
-    set_policies,
-    verify,
-)
+from agent.manifests import edit as edit_module
+from agent.manifests.edit import EditError, ImageEdit, PolicyEdit, Target, edited
+from agent.manifests.edit_values import ANNOTATIONS, policy_changes, wanted
 from agent.manifests.yaml_reader import documents
 
 GOLDEN = pathlib.Path(__file__).parent / "edit_golden"
@@ -28,6 +20,28 @@ HAND = Target("statefulset", "demo", "shop")
 LOGS = Target("daemonset", "demo", "logs")
 MORE = Target("DaemonSet", "default", "more")
 CLEAN = Target("cronjob", "default", "clean")
+
+
+@dataclass(frozen=True)
+class AnnotationEdit:
+    """Annotations of any key; the agent itself edits those that are policies."""
+
+    target: Target
+    changes: Mapping[str, str | None]
+
+    def values(self, body):
+        return {(*ANNOTATIONS, key): value for key, value in self.changes.items()}
+
+
+def set_annotations(text, target, changes):
+    return edited(text, [AnnotationEdit(target, changes)])
+
+
+def verify(before, after, edits, *, allow_shared=False):
+    """What `edited` asks of its own result."""
+    found = list(documents(before))
+    edit_module._check(found, after, wanted(found, edits, "default"), allow_shared=allow_shared)
+
 
 # The result's name: the file to edit, and the edits.
 CASES = {
@@ -141,7 +155,7 @@ TWICE = b"---\n" + deployment() + b"---\n" + deployment()
          "line 1: a Service has no containers"),
         (deployment(container="{name: shop, image: {tag: x}}"), IMAGE, "line 8: image is a mapping, not a text"),
         (deployment(container="{name: shop, image: !!int '1'}"), IMAGE, "line 8: image has a tag"),
-        (deployment("  annotations: [a]\n"), AnnotationEdit(SHOP, {"a": "b"}), "line 1: the annotations are not a"),
+        (deployment("  annotations: [a]\n"), PolicyEdit(SHOP, {"a": "b"}), "line 1: the annotations are not a"),
         (deployment("  annotations:\n    ? a\n    : b\n    c: d\n"), AnnotationEdit(SHOP, {"a": None}),
          "line 5: a does not stand on lines of its own"),
         (deployment("  annotations: {a: b, # why\n    c: d}\n"), AnnotationEdit(SHOP, {"c": None}),
@@ -185,6 +199,12 @@ def test_a_shared_value_changes_only_where_that_is_allowed(edit, reason, written
     verify(before, after, [edit], allow_shared=True)
     with pytest.raises(EditError, match="would change more"):
         verify(before, after, [edit])
+
+
+def test_an_image_that_a_merge_key_brings_in_is_told_with_the_place_where_it_stands():
+    before = b"x: &x {image: 'shop:1'}\n" + deployment(container="{name: shop, <<: *x}")
+    with pytest.raises(EditError, match=r"^line 9: image is shared by aliases: it would change on line 1 too "):
+        edited(before, [IMAGE])
 
 
 def test_what_a_merge_key_brings_in_is_overridden_here_and_nowhere_else():
@@ -242,7 +262,8 @@ def test_policies_act_on_the_keys_that_are_there():
     }
     for (name, value), changes in table.items():
         assert policy_changes(present, {name: value}) == changes
-    text = set_policies(deployment("  annotations: {filter.fluxcd.io/shop: x}\n"), SHOP, {"tag.shop": "glob:*"})
+    before = deployment("  annotations: {filter.fluxcd.io/shop: x}\n")
+    text = edited(before, [PolicyEdit(SHOP, {"tag.shop": "glob:*"})])
     assert annotations_of(text) == {"filter.fluxcd.io/shop": "glob:*"}
 
 
@@ -251,12 +272,13 @@ def test_policies_act_on_the_keys_that_are_there():
 )
 def test_a_change_set_with_anything_else_in_it_does_not_pass(change):
     before = golden("original", "hand4")
-    after = set_image(before, HAND, "web", "nginx:2")
-    verify(before, after, [ImageEdit(HAND, "web", "nginx:2")])
+    edits = [ImageEdit(HAND, "web", "nginx:2")]
+    after = edited(before, edits)
+    verify(before, after, edits)
     with pytest.raises(EditError, match="would change more"):
-        verify(before, after.replace(*change), [ImageEdit(HAND, "web", "nginx:2")])
+        verify(before, after.replace(*change), edits)
     with pytest.raises(EditError, match="would change more"):
-        verify(before, before, [ImageEdit(HAND, "web", "nginx:2")])
+        verify(before, before, edits)
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sampled_from(
@@ -336,7 +358,7 @@ def test_removing_takes_the_lines_of_one_annotation(manifest, number):
 @given(TEXT, st.sampled_from(["shop", "'shop'", '"shop"', "!!str shop", "", "~"]), st.booleans())
 def test_any_text_is_read_back_as_itself(text, written, flow):
     container = f"{{name: shop, image: {written} }}" if flow else f"name: shop\n        image: {written}"
-    after = set_image(deployment(container=container), SHOP, "shop", text)
+    after = edited(deployment(container=container), [ImageEdit(SHOP, "shop", text)])
     found = next(documents(after)).value["spec"]["template"]["spec"]["containers"]
     assert found == [{"name": "shop", "image": text}]
 

@@ -12,7 +12,7 @@ from agent.api.errors import NotFoundError
 from agent.api.export import Exports
 from agent.cluster.client import ApiClient
 from agent.cluster.connection import Connection
-from agent.cluster.export import MAX_LISTS, Exporter
+from agent.cluster.export import MAX_LISTS, Cursor, Exporter
 from agent.manifests.load import parse
 from agent.model.access import GET_MANIFESTS, Caller, ForbiddenError, OpenAccess, Visible
 from agent.model.errors import ClusterError, UsageError
@@ -226,12 +226,24 @@ def test_helm_releases_are_exported_with_their_values_as_they_are():
     assert "    resources: {}" in page.objects[1].yaml
 
 
-def test_what_may_not_be_read_is_left_out_and_said_in_the_log():
+def test_what_may_not_be_read_is_left_out_and_said_in_the_log_and_the_answer():
     log = Log()
     cluster = Scripted({"deployments": 403, "cronjobs": 404})
     (page,) = every(Exports(Exporter(cluster, everywhere, log)), namespace="demo")
     assert [entry.kind for entry in page.objects] == ["Namespace", "HelmRelease"]
     assert [fields["kind"] for _, fields in log.lines] == ["deployments"]
+    assert page.notices == ["All deployments.apps of namespace demo are left out: the agent may not list them."]
+
+
+def test_a_namespace_itself_and_a_kind_of_the_whole_cluster_are_named_where_they_are_left_out():
+    said = Exporter(Scripted({"namespaces/demo": 403}), everywhere, Log()).page(("demo",), Cursor(), 1).notices
+    assert said[0] == "Namespace demo itself is left out: the agent may not read it."
+    cluster = Scripted({"namespaces": 403, "cronjobs": 403, "helmreleases": 404})
+    said = Exporter(cluster, everywhere, Log()).page(("",), Cursor(), 9).notices
+    assert said == (
+        "Namespaces themselves are left out: the agent may not list them.",
+        "All cronjobs.batch are left out: the agent may not list them.",
+    )
 
 
 def test_a_server_that_fails_fails_the_export():

@@ -98,6 +98,18 @@ def test_the_author_is_the_one_given_whatever_the_users_configuration_says(write
     assert b"Eve" not in mirror.repository.local("cat-file", "commit", none)
 
 
+def test_what_the_agents_own_commits_leave_is_packed_in_time(mirror, writer, base, started):
+    """Nobody else may push for months; git itself decides when it is due."""
+    for number in range(2):
+        base = writer.commit(base, {"a.yaml": b"a: %d\n" % (number + 2)}, "x")
+        writer.push(base)
+        started.clear()
+        assert mirror.fetch().sha == base
+        assert started.count("gc") == 1
+        mirror.fetch()
+        assert started.count("gc") == 1
+
+
 def test_a_thousand_files_cost_a_handful_of_processes(remote, mirror, writer, started):
     names = [f"apps/{number % 50}/{number}.yaml" for number in range(1000)]
     base = remote.commit(dict.fromkeys(names, "image: shop:1\n"))

@@ -138,14 +138,14 @@ def lanes():
     parts.stop.set()
     for lane, thread in running:
         lane.inbox.wake()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
 def ask(git, allow_deletions=""):
     ticket = Ticket(allow_deletions)
     git.request(ticket)
-    assert ticket.ended.wait(10)
+    assert ticket.ended.wait(60)
     return ticket.told
 
 
@@ -284,7 +284,7 @@ def test_what_a_notice_finds_is_synced_without_a_job(lanes, monkeypatch):
             moved[revision].set()
 
     git, _ = lanes(Repo(["a" * 40, "b" * 40]), Telling())
-    assert moved["a" * 40].wait(10)
+    assert moved["a" * 40].wait(60)
     assert not moved["b" * 40].is_set()
     git.notify()
-    assert moved["b" * 40].wait(10)
+    assert moved["b" * 40].wait(60)

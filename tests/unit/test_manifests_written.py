@@ -5,7 +5,7 @@ import json
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.manifests.clean import belongs_elsewhere, manifest_of
@@ -170,7 +170,6 @@ json_like = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), json_like, min_size=1))
 def test_whatever_is_written_reads_back_as_the_same(value):
     assert read_back(yaml_document(value)) == json.loads(json.dumps(value))

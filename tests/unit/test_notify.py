@@ -78,7 +78,7 @@ def test_only_what_concerns_our_repository_counts(change, url, ours):
 
 
 def post(port, body, chunked=False):
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as link:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as link:
         link.request("POST", NOTIFY_PATH, iter([body]) if chunked else body, encode_chunked=chunked)
         answer = link.getresponse()
         return answer.status, answer.read().decode()

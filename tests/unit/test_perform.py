@@ -32,6 +32,12 @@ def bench(tmp_path):
     return bench
 
 
+def test_a_filter_stands_in_full_in_the_manifest_and_in_the_note(bench):
+    commit = bench.policies("shop", tag__web="1.*").commit
+    assert "fluxcd.io/tag.web: glob:1.*" in bench.read("shop.yaml")
+    assert '"add":{"tag.web":"glob:1.*"}' in git(bench.remote.bare, "notes", "--ref=flux", "show", commit)
+
+
 # --- what a commit is ------------------------------------------------------------------------------------------------
 
 
@@ -274,6 +280,18 @@ def test_a_push_that_arrives_late_is_the_one_commit(bench):
     done = bench.release("shop", image="acme/shop:1.2.0")
     assert len(made) == 2 and done.commit == made[0] == bench.head()
     assert statuses(done)["shop"] == ("success", "")
+
+
+def test_a_push_that_may_still_arrive_is_not_told_to_have_changed_nothing(bench):
+    """A server that is slow goes on with what it was sent when nobody waits for its answer any more."""
+
+    def silence():
+        raise GitError("no answer in time", temporary=True)
+
+    bench.before_push = [silence] * perform.ATTEMPTS
+    with pytest.raises(GitError, match="the change was given up after 6 attempts: no answer in time") as caught:
+        bench.release("shop", image="acme/shop:1.2.0")
+    assert "it may arrive late" in caught.value.hint
 
 
 @pytest.mark.parametrize("arrives", [True, False])

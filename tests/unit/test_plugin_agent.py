@@ -52,6 +52,13 @@ def test_one_namespace_is_asked_for(agent, capsys):
     assert capsys.readouterr().out.split() == ["team-3:deployment/app-00003", "team-3:deployment/app-00023"]
 
 
+@pytest.mark.parametrize("timeout", ["2778h", "2562047h"])
+def test_patience_for_years_is_understood(agent, timeout, capsys):
+    agent.reads.snapshot = many_workloads(1)
+    assert run(agent, "list-workloads", "-a", "-o", "name", f"--timeout={timeout}") == 0
+    assert capsys.readouterr().out == "team-0:deployment/app-00000\n"
+
+
 def test_a_sync_is_followed_to_its_end(agent, capsys):
     progress = SyncProgress("ssh://git@h/a", "master", REVISION)
 

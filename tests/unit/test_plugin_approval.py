@@ -29,3 +29,10 @@ def test_a_hash_that_fits_nothing_held_is_told(done, warned):
     warning = "Warning: the hash old fits nothing that is held now"
     assert (warning in list(aftermath(job, "old"))) == warned
     assert warning not in list(aftermath(job))
+
+
+def test_that_something_failed_which_one_may_not_see_is_told():
+    note = "Note: what failed in namespaces that you may not see is left out"
+    failed = pb.SyncSummary(failed=1)
+    assert list(aftermath(pb.Job(sync=pb.SyncJob(summary=failed)))) == [note]
+    assert note not in list(aftermath(pb.Job(sync=pb.SyncJob(summary=failed, failures=FAILURE))))

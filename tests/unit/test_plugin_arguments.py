@@ -13,6 +13,7 @@ from kubectl_flux.arguments import parse
 from kubectl_flux.commands.root import command_tree
 from kubectl_flux.errors import UsageError
 from kubectl_flux.options import GlobalFlags, parse_duration, parse_labels, resolve
+from kubectl_flux.transport import Request
 from kubectl_flux.usage import command_help
 
 TREE = command_tree()
@@ -179,6 +180,9 @@ def test_durations_are_gos(text, seconds):
         ("soon", 'time: invalid duration "soon"'),
         ("", 'time: invalid duration ""'),
         ("0s", "it must be longer than nothing"),
+        ("0", "it must be longer than nothing"),
+        ("9999999h", 'time: invalid duration "9999999h"'),
+        ("9" * 400 + "h", 'time: invalid duration "' + "9" * 400 + 'h"'),
         ("-5s", 'time: invalid duration "-5s"'),
     ],
 )
@@ -230,7 +234,11 @@ def test_v1s_path_is_dropped_from_the_url(url, settled):
 
 
 @pytest.mark.parametrize(
-    "url", ["flux.example.com", "ftp://x", "http://", "http://x:port", "https://x:99999", "http://[::1"]
+    "url",
+    [
+        *("flux.example.com", "ftp://x", "http://", "http://x:port", "https://x:99999", "http://[::1"),
+        *("http://a..b", f"http://{'a' * 64}", "http://x/a b", "http://x/é"),
+    ],
 )
 def test_a_url_that_leads_nowhere_is_refused(url):
     with pytest.raises(UsageError, match="-u, --url"):
@@ -244,7 +252,16 @@ def test_a_token_without_a_url_is_for_a_service_that_is_gone(variable):
 
 
 def test_a_token_does_not_show_in_a_repr():
-    assert "secret" not in repr(resolve(GlobalFlags(url="http://x", token="secret"), {}))
+    flags = GlobalFlags(url="http://x", token="secret")
+    request = Request("/x", {}).with_header("X-Flux-Token", "secret")
+    assert "secret" not in repr((flags, resolve(flags, {}), request))
+
+
+@pytest.mark.parametrize("token", ["secret\n", "secret\r", "Bearer secret", "secrét"])
+def test_a_token_that_no_header_takes_is_refused_and_not_repeated(token):
+    with pytest.raises(UsageError, match="the token has a character") as raised:
+        resolve(GlobalFlags(url="http://x"), {"FLUX_TOKEN": token})
+    assert "secr" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["a,b", "Flux", "x/y", "-a", ".*"])

@@ -23,7 +23,7 @@ from kubectl_flux.replies import is_cut_off
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 from kubectl_flux.transport import Reply
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 DIAL = "error trying to reach service: dial tcp 10.1.2.3:3030: i/o timeout"
 DETOUR = f"The API server cannot reach the agent ({DIAL}): going through kubectl port-forward\n"
 

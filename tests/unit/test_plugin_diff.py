@@ -110,6 +110,9 @@ def test_json_holds_everything(capsys):
     assert run(answering([HELD]), "-o", "json") == 1
     (item,) = json.loads(capsys.readouterr().out)["objects"]
     assert (item["object"], item["action"], item["live"]) == ("demo:deployment/kept", "hold", "a: 1\n")
+    failure = {"object": "", "path": "a.yaml", "line": 3, "reason": "no YAML", "commit": "c" * 40, "author": "Ann"}
+    assert run(answering([], failures=[pb.Failure(**failure)]), "-o", "json") == 2
+    assert json.loads(capsys.readouterr().out)["failures"] == [failure]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from plugin_standins import ApiServer, ScriptedAgent, listing, self_signed, serving, write_kubeconfig
 
+from kubectl_flux import transport
 from kubectl_flux.errors import UnreachableError
 from kubectl_flux.kubectl import KubectlProxy
 from kubectl_flux.main import main
@@ -23,7 +25,7 @@ from kubectl_flux.transport import Request, proxied_link
 from kubectl_flux.wait import Deadline
 
 FLUX = "/api/v1/namespaces/flux/services/flux:http/proxy/flux.v1.Flux"
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -328,6 +330,17 @@ def test_the_wrong_scheme_is_told(https, capsys):
     assert "does not speak TLS as is needed" in capsys.readouterr().err
     assert main(["list-workloads", "-a", "--url", https.replace("https:", "http:")]) == 3
     assert "cannot be reached: " in capsys.readouterr().err
+
+
+def test_a_port_that_waits_for_the_rest_of_a_handshake_is_told_before_the_command_runs_out_of_time(monkeypatch, capsys):
+    monkeypatch.setattr(transport, "HANDSHAKE", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        assert main(["list-workloads", "-a", "--url", url]) == 3
+    assert capsys.readouterr().err.splitlines() == [
+        f"Error: the agent at {url} did not answer to TLS within 0 s",
+        "Is it http:// and not https://?",
+    ]
 
 
 def test_without_a_url_the_flags_of_certificates_are_kubectls(tmp_path, monkeypatch, temp):

@@ -11,13 +11,13 @@ SHOP = pb.ExportedObject(kind="Deployment", namespace="demo", name="shop", yaml=
 AGENT = pb.ExportedObject(kind="DaemonSet", namespace="demo", name="agent.v1", yaml="kind: DaemonSet")
 
 
-def exporting(*pages, restricted=False):
+def exporting(*pages, restricted=False, notices=()):
     """An agent whose export has these pages."""
 
     def page(request):
         at = int(request.page_token or 0)
         token = str(at + 1) if at + 1 < len(pages) else ""
-        return pb.ExportResponse(objects=pages[at], next_page_token=token, restricted=restricted)
+        return pb.ExportResponse(objects=pages[at], next_page_token=token, restricted=restricted, notices=notices)
 
     return ScriptedAgent({"Export": page})
 
@@ -109,6 +109,11 @@ def test_what_one_may_not_see_is_told(capsys):
     )
 
 
+def test_what_the_agent_may_not_read_is_told_once_on_stderr(capsys):
+    assert run(exporting([SHOP], [AGENT], notices=["All cronjobs.batch are left out."]), "save") == 0
+    assert capsys.readouterr().err == "Note: All cronjobs.batch are left out.\n"
+
+
 KEY = pb.GetPublicKeyResponse(
     key="ssh-ed25519 AAAA flux", fingerprint="256 SHA256:x flux (ED25519)", randomart="+--+\n|  |\n+--+\n"
 )
@@ -148,6 +153,8 @@ def test_no_key_fails_and_says_why(url, said, capsys):
 
 def test_a_new_key_is_not_the_agents_to_make(capsys):
     agent = ScriptedAgent()
-    assert run(agent, "identity", "-r") == 1
-    assert "do not generate keys" in capsys.readouterr().err
+    assert run(agent, "identity", "-r", "--k8s-fwd-ns=weave") == 1
+    err = capsys.readouterr().err
+    assert "do not generate keys" in err
+    assert "kubectl patch secret flux-git-deploy -n weave " in err
     assert agent.calls == []

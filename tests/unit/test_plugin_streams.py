@@ -13,7 +13,7 @@ import pytest
 from plugin_standins import listing, serving
 
 PROGRAM = Path(sys.executable).with_name("kubectl-flux")
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 UMLAUTS = "team:deployment/bücher"
 PLAIN = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 

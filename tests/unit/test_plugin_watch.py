@@ -27,19 +27,21 @@ def watch(capsys, monkeypatch):
     """A function that watches an agent's lists until it refuses another: what was printed, and the calls."""
     monkeypatch.setattr(wait, "RETRY_AFTER", 0.0)
 
-    def run(lists, *flags):
+    def run(lists, *flags, restricted=False):
         rest = [*lists, OVER]
 
         def answer(_request):
             found = rest.pop(0)
             if isinstance(found, Exception):
                 raise found
-            return pb.ListWorkloadsResponse(workloads=found, version=100 - len(rest))
+            return pb.ListWorkloadsResponse(workloads=found, version=100 - len(rest), restricted=restricted)
 
         agent = ScriptedAgent({"ListWorkloads": answer})
         with serving(agent) as url:
             assert main(["list-workloads", "-n", "shop", "-w", "-u", url, *flags]) == 1
-        return capsys.readouterr().out, agent.calls
+        said = capsys.readouterr()
+        assert said.err.count("Note: workloads of namespaces that you may not see are left out\n") == restricted
+        return said.out, agent.calls
 
     return run
 
@@ -77,7 +79,7 @@ def test_json_is_one_object_a_line(watch):
 
 
 def test_other_formats_are_streams_too(watch):
-    assert watch([[web()], [web("web:2")]], "-o", "name")[0] == "shop:deployment/web\n" * 2
+    assert watch([[web()], [web("web:2")]], "-o", "name", restricted=True)[0] == "shop:deployment/web\n" * 2
     assert watch([[web()], [web("web:2")]], "-o", "yaml")[0].count("---\nID: shop:deployment/web\n") == 2
 
 

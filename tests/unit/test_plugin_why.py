@@ -118,16 +118,22 @@ def test_what_holds_an_update_back_is_told(explained, reasons):
         (f"{NAME}:1.1.6", "1.1.6 was taken back (commit 0123456)"),
         (f"{NAME}:1.1.6@sha256:1", "1.1.6 was taken back (commit 0123456)"),
         (f"{NAME}@sha256:1", "sha256:1 was taken back (commit 0123456)"),
-        (f"{NAME}:1.1.6@sha256:2", ""),
-        (f"{NAME}:1.1.5", ""),
+        (f"{NAME}:1.1.7", "1.1.7 was taken back (commit 0123456)"),
+        ("", ""),
     ],
 )
-def test_an_image_that_was_taken_back_is_not_promised(mark, told_of):
+def test_what_was_taken_back_is_not_promised_nor_what_is_older(mark, told_of):
     container = web(taken_back=mark, taken_back_by="0123456789" * 4)
     lines = page(told(container), "", NOW)
     assert (f"not done by itself: {told_of}, which kubectl flux automate --accept lifts\n" in lines) == bool(told_of)
     assert ("will be updated by itself: 1.1.6" in lines) == (not told_of)
     assert as_data(told(container))["containers"][0]["takenBack"] == mark
+
+
+def test_a_container_without_a_tag_needs_a_filter_to_follow():
+    untagged = web(current=pb.Image(id=NAME), pattern="glob:*")
+    assert "not done by itself: it names no tag, and no filter says which to follow\n" in page(told(untagged), "", NOW)
+    assert "will be updated by itself" in page(told(untagged, **{"tag.web": "glob:*"}), "", NOW)
 
 
 def unread(error="", *, scanned=False):

@@ -85,16 +85,20 @@ def test_the_output_equals_the_recording(argv, workloads, golden, capfdbinary):
     assert call.message.namespace == ("" if argv == "-a" else argv.split()[1])
 
 
-def test_pages_are_read_to_the_last(capsys):
+def test_pages_are_read_to_the_last_and_that_there_are_others_is_told(capsys):
     pages = {"": (["a:deployment/x"], "2"), "2": (["b:deployment/y"], "3"), "3": (["c:deployment/z"], "")}
 
     def page(request):
         names, following = pages[request.page_token]
-        return pb.ListWorkloadsResponse(workloads=[workload(n) for n in names], next_page_token=following)
+        found = [workload(n) for n in names]
+        return pb.ListWorkloadsResponse(workloads=found, next_page_token=following, restricted=True)
 
     with serving(ScriptedAgent({"ListWorkloads": page})) as url:
         assert main(["list-workloads", "-a", "-o", "name", "-u", url]) == 0
-    assert capsys.readouterr().out == "a:deployment/x\nb:deployment/y\nc:deployment/z\n"
+    assert capsys.readouterr() == (
+        "a:deployment/x\nb:deployment/y\nc:deployment/z\n",
+        "Note: workloads of namespaces that you may not see are left out\n",
+    )
 
 
 def test_yaml_is_the_same_data_as_json():

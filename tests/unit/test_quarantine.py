@@ -2,6 +2,7 @@
 
 import pytest
 from change_standins import Bench, automated, ids, statuses
+from git_remote import git
 from hypothesis import given
 from hypothesis import strategies as st
 from release_standins import Shelf, built, defined, digest, running
@@ -189,11 +190,28 @@ def test_a_commit_of_automation_that_somebody_reverts_stays_reverted(bench):
     assert marked(bench) == {}
 
 
-def test_a_branch_that_is_set_back_and_pushed_by_force_is_read_anew(bench):
-    bench.release("shop", image="acme/shop:1.0.0")
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_was_taken_back_stays_so_where_the_branch_is_set_back_by_force_until_a_restart(bench, by_hand):
+    commit = bench.head()
+    bench.revert(commit) if by_hand else bench.release("shop", image="acme/shop:1.0.0")
     assert marked(bench) == {"shop": "acme/shop:1.2.0"}
+    git(bench.remote.work, "fetch", "-q", "origin", "master")
+    git(bench.remote.work, "reset", "-q", "--hard", f"{commit}^")
     bench.remote.commit({})  # on top of "first": the agent's commits are gone
+    assert marked(bench) == {"shop": "acme/shop:1.2.0"}
+    assert bench.follow() == []
+    bench.release("shop", image="acme/shop:1.2.0")
     assert marked(bench) == {}
+    bench.release("shop", image="acme/shop:1.0.0")
+    bench.restart("another")
+    assert marked(bench) == {"shop": "acme/shop:1.2.0"}
+
+
+def test_what_automation_did_and_a_branch_that_was_set_back_by_force_has_lost_is_done_again(bench):
+    """Somebody may have pushed by force without knowing of it."""
+    bench.remote.commit({})
+    assert marked(bench) == {}
+    assert len(bench.follow()) == 1
 
 
 def test_accepting_lifts_the_mark_by_a_commit_of_its_own_and_only_where_there_is_one(bench):

@@ -93,6 +93,11 @@ def test_what_nobody_asks_for_makes_room(tmp_path, cache, monkeypatch):
     for name in names:
         cache.put_manifest(Manifest(name))
     assert sorted(cache.manifests(frozenset(names))) == names[5:]
+    cache.close()
+    monkeypatch.setattr(cache_module, "_PRUNE", tuple((query, 3) for query, _ in cache_module._PRUNE))
+    restarted = DiskCache(tmp_path / "images.db", [].append)
+    assert len(restarted.manifests(frozenset(names))) == 3
+    restarted.close()
 
 
 def test_many_threads_may_use_it(cache):

@@ -127,7 +127,7 @@ def test_the_workloads_own_secrets_come_before_its_accounts(cluster, keys, told)
     assert not told
 
 
-def test_a_secret_is_read_once_a_minute_and_then_anew(cluster, keys, clock):
+def test_a_secret_is_read_once_in_a_while(cluster, keys, clock):
     cluster.secret("own", config(**{"quay.io": "first"}))
     for _ in range(3):
         assert [one.username for one in keys.credentials(IMAGE, (SCOPE,))] == ["first"]
@@ -144,6 +144,21 @@ def test_what_cannot_be_read_is_told_and_stops_nothing(cluster, keys, told):
     assert "Secret demo/own is no image pull secret" in told[0]
     assert "namespace shut cannot be read" in told[1]
     assert "nonsense" not in "".join(told)
+
+
+@pytest.mark.parametrize("name", ["../../other/secrets/key", "key?x=1", "key/", "Key", "..", ""])
+def test_a_name_that_leads_elsewhere_is_not_followed(cluster, keys, name):
+    cluster.account("runner", "theirs", name)
+    keys.credentials(IMAGE, (PullScope("demo", (name,), "runner"), PullScope("demo", (), name)))
+    places = ("/api/v1/namespaces/demo/secrets/theirs", "/api/v1/namespaces/demo/serviceaccounts/runner")
+    assert set(cluster.reads) == set(places)
+
+
+def test_what_many_secrets_hold_is_tried_once(cluster, keys):
+    cluster.secret("one", config(**{"quay.io": "ann"}))
+    cluster.secret("two", config(**{"quay.io": "ann", "quay.io/acme": "bob"}))
+    found = keys.credentials(IMAGE, (PullScope("demo", ("one", "two"), "runner"),))
+    assert [(each.name, each.username) for each in found] == [("Secret demo/one", "ann"), ("Secret demo/two", "bob")]
 
 
 def test_the_config_file_is_read_again_when_it_changes(tmp_path, told):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from release_standins import policy_update
 
 from agent.model.access import Visible
 from agent.model.ids import WorkloadId
@@ -19,7 +20,6 @@ from agent.model.updates import (
 )
 from agent.releases.messages import commit_message
 from agent.releases.notes import Note, read_note, write_note
-from agent.releases.policies import policy_update
 
 HOST = "10.99.0.20:5000"
 SHOP, DB = WorkloadId.parse("demo:deployment/shop"), WorkloadId.parse("demo:statefulset/db")

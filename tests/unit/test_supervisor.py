@@ -18,8 +18,8 @@ def test_the_first_crash_stops_all_and_is_told_with_its_trace():
     def crash(stop):
         raise ValueError("boom")
 
-    supervisor, stop, crashes = run(("bad", crash, None), ("good", lambda stop: stop.wait(30), None))
-    assert supervisor.wait(5.0) == ()
+    supervisor, stop, crashes = run(("bad", crash, None), ("good", lambda stop: stop.wait(60), None))
+    assert supervisor.wait(60.0) == ()
     assert stop.is_set()
     assert supervisor.crashed == "bad"
     assert "boom" in crashes[0][1]
@@ -27,17 +27,24 @@ def test_the_first_crash_stops_all_and_is_told_with_its_trace():
 
 def test_a_loop_that_just_ends_counts_as_crashed():
     supervisor, _, crashes = run(("quiet", lambda stop: None, None))
-    assert supervisor.wait(5.0) == ()
+    assert supervisor.wait(60.0) == ()
     assert crashes == [("quiet", "quiet ended although nobody asked it to")]
 
 
 def test_waiting_loops_are_woken_and_late_ones_named():
-    woken, forever = threading.Event(), threading.Event()
-    supervisor, stop, crashes = run(
-        ("waiter", lambda stop: woken.wait(30), woken.set), ("stuck", lambda stop: forever.wait(30), None)
-    )
+    woken, ended, forever = (threading.Event() for _ in range(3))
+
+    def waits(stop):
+        woken.wait(60)
+        ended.set()
+
+    def wake():
+        woken.set()
+        assert ended.wait(60)
+
+    supervisor, stop, crashes = run(("waiter", waits, wake), ("stuck", lambda stop: forever.wait(60), None))
     stop.set()
     assert supervisor.wait(0.2) == ("stuck",)
     forever.set()
-    assert supervisor.wait(5.0) == ()
+    assert supervisor.wait(60.0) == ()
     assert crashes == []

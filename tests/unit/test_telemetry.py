@@ -208,6 +208,19 @@ def test_calls_that_wait_are_counted_and_not_measured():
         assert line in lines
 
 
+def test_registries_cannot_make_up_hosts_without_end():
+    metrics = telemetry.Metrics()
+    for number in range(telemetry.MAX_HOSTS + 5):
+        metrics.observe_registry(f"r{number}.example.com", "tags", 200, 0.1)
+    lines = [
+        line for line in metrics.render().decode().splitlines() if line.startswith("flux_registry_requests_total{")
+    ]
+    assert (
+        len(lines) == telemetry.MAX_HOSTS + 1
+        and 'flux_registry_requests_total{host="other",kind="tags",status="200"} 5.0' in lines
+    )
+
+
 def test_two_sets_of_metrics_live_side_by_side():
     one, two = telemetry.Metrics(), telemetry.Metrics()
     one.set_queue_length(5)

@@ -10,13 +10,25 @@ from agent.api.auth import admit_everybody
 from agent.api.call import Call, Slots
 from agent.api.errors import UnavailableError
 from agent.api.jobs import Jobs
+from agent.api.progress import Place, progress
 from agent.api.service import Service
-from agent.api.visibility import Details, approved, candidates, details, namespace_of, workloads
+from agent.api.visibility import (
+    ELSEWHERE,
+    Details,
+    Discretion,
+    approved,
+    candidates,
+    details,
+    namespace_of,
+    workloads,
+)
 from agent.model.access import CREATE_SYNCS, LIST_WORKLOADS, Caller, ForbiddenError, Visible
 from agent.model.ids import WorkloadId
 from agent.model.resources import Failure, Origin
-from agent.model.status import PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
+from agent.model.status import Feature, PendingDeletion, RepositoryStatus, Status, SyncProgress, SyncReport
+from agent.model.updates import Cause, Outcome, ReleaseSpec
 from agent.model.workloads import Workload, WorkloadSnapshot
+from agent.releases.contract import Asked, Done
 from kubectl_flux.rpc.flux.v1 import flux_pb2 as pb
 
 OURS = Visible(everything=False, namespaces=frozenset({"ours"}))
@@ -80,6 +92,28 @@ def test_the_hash_is_for_who_sees_all_that_is_held(pending, shown):
 def test_a_notice_that_mentions_what_is_hidden_is_left_out(notice, told):
     shown = details(SyncReport("x", 1.0), OURS, ["ours", "theirs"], [notice])
     assert (shown.notices == (notice,), shown.restricted) == (told, not told)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a/b.yaml:1: theirs:deployment/web is defined a second time; the first is a/c.yaml:1", ELSEWHERE),
+        ("a/b.yaml:1: <cluster>:namespace/x is defined a second time; the first is a/c.yaml:1", ELSEWHERE),
+        ("a/b.yaml:1: ours:deployment/web is defined a second time; the first is a/c.yaml:1", ""),
+        ('secrets is forbidden: cannot list them in the namespace "theirs"', f"secrets is forbidden: {ELSEWHERE}"),
+        ("held by what did not load: a.yaml:1: theirs:secret/x …", f"held by what did not load: {ELSEWHERE}"),
+        ("it is in namespace theirs: no", ELSEWHERE),
+        ('namespaces "theirs" not found', ELSEWHERE),
+        ("/api/v1/namespaces/theirs/secrets was not answered by an API server", ELSEWHERE),
+        ("held: deleting a Namespace cannot be undone", ""),
+        ("registry.example.com:5000/acme/theirs:1.0 cannot be reached", ""),
+        ("may not be read with Secret ours/key", ""),
+        ("may not be read with Secret theirs/key", "may not be read with a Secret of another namespace"),
+    ],
+)
+def test_a_text_that_names_what_is_hidden_gives_way_to_one_that_says_so(text, told):
+    assert Discretion(OURS).told(text) == (told or text)
+    assert Discretion(Visible()).told(text) == text
 
 
 def test_an_approval_takes_the_right_where_the_held_objects_are():
@@ -182,6 +216,75 @@ def test_jobs_and_their_streams_are_cut(agent):
     assert [item.object for item in whole.sync.failures] == ["theirs:service/web"]
 
 
+TWICE = "x.yaml:1: theirs:deployment/web is defined a second time; the first is y.yaml:1"
+IN_THEIRS = 'secrets could not be listed: forbidden in the namespace "theirs"'
+
+
+def test_no_text_of_the_status_names_what_is_hidden(agent):
+    held = replace(OUR_END, reason=f"waits until all of the revision loads: {TWICE}", held=False)
+    scanning = Feature(enabled=True, reason="1 of 2 repositories cannot be scanned: h/theirs/x: no", brief="1 of 2")
+    agent.reads.state = replace(
+        agent.reads.state,
+        marker_error=f"held by what did not load: {TWICE}",
+        last_sync=replace(REPORT, error=IN_THEIRS, pending_deletions=(held,)),
+        automation=Feature(reason=TWICE),
+        scanning=scanning,
+        notices=("the agent may not ask what callers may in theirs",),
+    )
+    agent.reads.snapshot = replace(SNAPSHOT, not_ready=IN_THEIRS)
+    status = agent.get_status(pb.GetStatusRequest(), call(Team()))
+    assert "theirs" not in str(status)
+    assert status.marker_error == f"held by what did not load: {ELSEWHERE}"
+    assert status.last_sync.error == status.not_ready == f"secrets could not be listed: {ELSEWHERE}"
+    assert status.pending_deletions[0].reason == f"waits until all of the revision loads: {ELSEWHERE}"
+    assert (status.automation.reason, status.scanning.reason) == (ELSEWHERE, "1 of 2")
+    whole = agent.get_status(pb.GetStatusRequest(), call(admit_everybody("")))
+    assert str(whole).count("theirs") == 8
+    for namespace in ("", "ours"):
+        with pytest.raises(UnavailableError, match=ELSEWHERE):
+            agent.list_workloads(pb.ListWorkloadsRequest(namespace=namespace), call(Team()))
+
+
+def test_no_text_of_a_job_names_what_is_hidden(agent):
+    report = replace(REPORT, error=IN_THEIRS)
+    job_id = agent.sync(pb.SyncRequest(), call(Team())).job_id
+    agent.tickets[0].failed(SyncProgress("u", "master", "24e9eae", report, TWICE), IN_THEIRS, TWICE)
+    job = agent.get_job(pb.GetJobRequest(job_id=job_id), call(Team())).job
+    cut = f"secrets could not be listed: {ELSEWHERE}"
+    assert (job.error, job.hint, job.sync.marker_error, job.sync.summary.error) == (cut, ELSEWHERE, ELSEWHERE, cut)
+    assert "theirs" not in str(job)
+
+
+def test_no_text_of_a_change_names_what_is_hidden():
+    tickets = []
+    jobs = Jobs(tickets.append, start_change=tickets.append)
+    agent = Service(Reads(Status(), SNAPSHOT), jobs, absent_handlers(), "1")
+    secret = "h/a may not be read with Secret theirs/key"
+    outcome = Outcome("skipped", f"web: {secret}", detail=(f"theirs: {secret}",))
+    outcomes = {WorkloadId(name, "deployment", "web"): outcome for name in ("ours", "theirs")}
+    for _ in range(2):
+        jobs.submit_change(Asked(f"job-{len(tickets)}", ReleaseSpec(), Cause()))
+    tickets[0].succeeded(Done(outcomes, notices=(TWICE,)))
+    tickets[1].failed(IN_THEIRS, secret)
+    done, failed = (agent.get_job(pb.GetJobRequest(job_id=f"job-{n}"), call(Team())).job for n in (0, 1))
+    (told,) = done.change.outcomes
+    hushed = "h/a may not be read with a Secret of another namespace"
+    assert (told.workload, told.reason, list(told.details)) == (
+        "ours:deployment/web",
+        f"web: {hushed}",
+        [f"theirs: {hushed}"],  # a container's name
+    )
+    assert (list(done.change.notices), failed.hint) == ([ELSEWHERE], hushed)
+    assert failed.error == f"secrets could not be listed: {ELSEWHERE}"
+
+
+def test_why_a_commit_comes_no_further_names_nothing_hidden():
+    status = Status(RepositoryStatus("u", "master", ready=True), "new", last_sync=SyncReport("new", 1.0, error=TWICE))
+    place = Place("new", seen=True, attempted=True)
+    assert progress(place, status, SNAPSHOT, OURS).error == ELSEWHERE
+    assert progress(place, status, SNAPSHOT, Visible()).error == TWICE
+
+
 def test_an_approval_is_refused_where_a_held_object_is_not_ours(agent):
     agent.sync(pb.SyncRequest(allow_deletions="abc"), call(Team()))
     with pytest.raises(ForbiddenError):
@@ -224,13 +327,13 @@ def test_both_fronts_measure_calls_and_set_those_apart_that_wait():
     try:
         with served.channel() as channel:
             stub = served.stub(channel)
-            job_id = stub.Sync(pb.SyncRequest(), timeout=10).job_id
+            job_id = stub.Sync(pb.SyncRequest(), timeout=60).job_id
             served.post("GetJob", b'{"jobId": "nosuch"}')
             poll = pb.GetJobRequest(job_id=job_id, after_version=1)
             poll.wait.nanos = 1_000_000
-            stub.GetJob(poll, timeout=10)
+            stub.GetJob(poll, timeout=60)
             served.tickets[0].succeeded(SyncProgress())
-            assert len(list(stub.WatchJob(pb.WatchJobRequest(job_id=job_id), timeout=10))) == 1
+            assert len(list(stub.WatchJob(pb.WatchJobRequest(job_id=job_id), timeout=60))) == 1
             watch = served.watch("nosuch")
             assert watch.next()["error"]["code"] == "not_found"
             watch.close()

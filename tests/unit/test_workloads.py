@@ -145,7 +145,8 @@ def event(kind, name="web", version="6"):
 
 
 @pytest.fixture
-def watching():
+def watching(monkeypatch):
+    monkeypatch.setattr("agent.cluster.workloads.CATCH_UP", 60.0)
     stop = threading.Event()
     client = Client(stop)
     watcher = WorkloadWatcher(client, (), stop, lambda: client.shown.put(1))
@@ -161,7 +162,7 @@ def watching():
     yield start
     stop.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 def names(watcher):
@@ -188,7 +189,7 @@ def test_a_change_that_is_shown_wakes_those_who_wait(watching):
     watcher, client = watching([event("ADDED", "api", "6"), event("DELETED", "api", "7")])
     watcher.catch_up({("apps/deployments", "demo"): 7})
     for _ in range(len(KINDS) + 2):  # each kind's list, and both changes
-        client.shown.get(timeout=10)
+        client.shown.get(timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_a_view_is_behind_what_was_written_in_its_place_only(seen, misses):
 
 def test_an_expired_watch_is_listed_again(watching):
     _, client = watching([{"type": "ERROR", "object": {"code": 410, "message": "too old"}}])
-    assert client.listed.wait(10)
+    assert client.listed.wait(60)
 
 
 def test_catching_up_gives_up_after_a_moment(watching, monkeypatch):

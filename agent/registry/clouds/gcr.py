@@ -23,6 +23,7 @@ ABSENT = 300.0
 """Seconds for which there being no metadata server counts."""
 LIFETIME = 300.0
 """Seconds that a token is good for where its server does not say."""
+MAX_LIFETIME = 86_400.0
 PATIENCE = 5.0
 _WHO = "Google's metadata server"
 _HINT = "the agent's ServiceAccount or node needs a Google service account that may read the registry"
@@ -83,5 +84,5 @@ class Gcr:
         self._at_google = True
         document = document_of(answer, _WHO, _HINT)
         token, lifetime = token_of(document, "access_token", _WHO), document.get("expires_in")
-        seconds = float(lifetime) if isinstance(lifetime, int | float) else LIFETIME
+        seconds = float(min(lifetime, MAX_LIFETIME)) if isinstance(lifetime, int | float) else LIFETIME
         return Credential(_WHO, _USER, token), seconds

@@ -598,14 +598,16 @@ class ExportRequest(_message.Message):
     def __init__(self, namespace: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class ExportResponse(_message.Message):
-    __slots__ = ("objects", "next_page_token", "restricted")
+    __slots__ = ("objects", "next_page_token", "restricted", "notices")
     OBJECTS_FIELD_NUMBER: _ClassVar[int]
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     RESTRICTED_FIELD_NUMBER: _ClassVar[int]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
     objects: _containers.RepeatedCompositeFieldContainer[ExportedObject]
     next_page_token: str
     restricted: bool
-    def __init__(self, objects: _Optional[_Iterable[_Union[ExportedObject, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., restricted: _Optional[bool] = ...) -> None: ...
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, objects: _Optional[_Iterable[_Union[ExportedObject, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., restricted: _Optional[bool] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExportedObject(_message.Message):
     __slots__ = ("kind", "namespace", "name", "yaml")
