@@ -2,6 +2,7 @@
 
     callers.py sync HTTP RATE CONNECTIONS         asks for a sync, and until it has ended for other things, steadily
     callers.py probe HTTP GRPC WATCHERS PROBES    times /healthz while so many watchers are attached
+    callers.py releases HTTP N WORKLOAD IMAGE...  releases N times to a workload, the images in turn, waiting for each
     callers.py attach HTTP GRPC WATCHERS          what `probe` starts: attaches them until its stdin ends
 
 HTTP and GRPC are the agent's own addresses, `host:port`. Prints one JSON object. Watchers do as the plugin does: one
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -143,6 +144,38 @@ def sync(address: str, rate: float, connections: int) -> dict[str, Any]:
 
 def _counted(caller: Caller) -> histogram.Buckets:
     return histogram.buckets(caller.get("/metrics")[1].decode(), HISTOGRAM, STEADY)
+
+
+# -- releases one after the other -------------------------------------------------------------------------------------
+
+
+def releases(address: str, number: int, workload: str, images: Sequence[str]) -> dict[str, Any]:
+    """Releases the images in turn; the seconds until each was done."""
+    caller, taken = Caller(address), []
+    for image, _ in zip(itertools.cycle(images), range(number), strict=False):
+        started = time.monotonic()
+        request = pb.ReleaseRequest(workloads=[workload], image=image, cause=pb.Cause(user="Ann <ann@example.com>"))
+        answer = caller.post("Release", request.SerializeToString(), "application/proto")
+        body = answer.read()
+        if answer.status != http.HTTPStatus.OK:
+            raise SystemExit(f"Release: HTTP {answer.status}: {body[:500].decode(errors='replace')}")
+        _wait_for(caller, pb.ReleaseResponse.FromString(body).job_id)
+        taken.append(time.monotonic() - started)
+    return {"seconds": taken}
+
+
+def _wait_for(caller: Caller, job_id: str) -> None:
+    version = 0
+    while True:
+        request = pb.GetJobRequest(job_id=job_id, after_version=version)
+        request.wait.seconds = POLL
+        status, body = caller.read("GetJob", request)
+        job = pb.GetJobResponse.FromString(body).job if status == http.HTTPStatus.OK else None
+        if job is None or job.state == pb.JOB_STATE_FAILED:
+            raise SystemExit(f"GetJob: HTTP {status}: {body[:500].decode(errors='replace')}")
+        if job.state == pb.JOB_STATE_SUCCEEDED:
+            return
+        version = job.version
 
 
 # -- watchers ---------------------------------------------------------------------------------------------------------
@@ -289,6 +322,8 @@ def main(arguments: list[str]) -> None:
             answer = sync(address, float(rate), int(connections))
         case ["probe", address, native, watchers, probes]:
             answer = probe(address, native, int(watchers), int(probes))
+        case ["releases", address, number, workload, *images]:
+            answer = releases(address, int(number), workload, images)
         case ["attach", address, native, watchers]:
             answer = attach(address, native, int(watchers))
         case _:

@@ -205,6 +205,10 @@ class Remote:
         _git(self.work, "reset", "-q", "--hard", "FETCH_HEAD")
         return self.push(files)
 
+    def head(self) -> str:
+        """The branch's commit, whoever pushed it."""
+        return _git(self.bare, "rev-parse", BRANCH)
+
 
 def _git(cwd: Path, *arguments: str) -> str:
     nobody = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import endurance
 import first_sync
 import front
 import images
@@ -40,12 +41,13 @@ SIZES = {
     "watchers": (200, "callers that wait, beside probes"),
     "scanned-tags": (200, "tags of each repository whose first scan is counted"),
     "tags": (10_000, "tags of the one repository with very many"),
+    "endurance": (1000, "releases one after the other"),
     "steady": (300, "seconds of scanning with nothing new; every repository is listed once in 300"),
 }
 BUSY = 0.5  # load average per core from which figures are not to be trusted
 IN_ROUNDS = ("first", "unchanged", "change", "memory", "restart")
 IN_FRONT = ("plugin", "calls", "probes")
-ON_REGISTRIES = ("scan", "images", "releases", "tags")
+ON_REGISTRIES = ("scan", "images", "releases", "endurance", "tags")
 NAMES = (*IN_ROUNDS, *IN_FRONT, *ON_REGISTRIES, "configmaps", "profile")
 
 
@@ -66,6 +68,7 @@ class Samples:
     images: images.Many | None = None
     tags: images.Deep | None = None
     releases: releases.Releases | None = None
+    endurance: endurance.Endurance | None = None
     configmaps: memory.Large | None = None
     profile: list[Cost] = field(default_factory=list)
 
@@ -132,6 +135,9 @@ def _registries(samples: Samples, names: frozenset[str], options: argparse.Names
     if "releases" in names:
         print(f"releases to {options.apps:,} workloads", flush=True)
         samples.releases = releases.measure(options.apps)
+    if "endurance" in names:
+        print(f"{options.endurance:,} releases one after the other", flush=True)
+        samples.endurance = endurance.measure(options.endurance, options.apps)
     if "tags" in names:
         print(f"a repository with {options.tags:,} tags", flush=True)
         samples.tags = images.measure_deep(options.tags)
@@ -178,6 +184,8 @@ def _image_rows(samples: Samples) -> list[Row]:
         found += images.many_rows(samples.images)
     if samples.releases:
         found += releases.rows(samples.releases)
+    if samples.endurance:
+        found.append(endurance.row(samples.endurance))
     if samples.tags:
         found += images.deep_rows(samples.tags)
     return found

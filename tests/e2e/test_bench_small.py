@@ -14,8 +14,8 @@ pytestmark = [pytest.mark.controlplane, pytest.mark.timeout(900)]
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 SYNCS = ("first", "unchanged", "change", "restart", "memory")
 FRONT = ("plugin", "calls", "probes")
-REGISTRIES = ("scan", "images", "tags")
-SIZES = ("--apps=100", "--rounds=1", "--watchers=40", "--scanned-tags=5", "--tags=50", "--steady=1")
+REGISTRIES = ("scan", "images", "releases", "endurance", "tags")
+SIZES = ("--apps=100", "--rounds=1", "--watchers=40", "--scanned-tags=5", "--tags=50", "--steady=1", "--endurance=20")
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +109,14 @@ def test_the_whole_agent_asks_no_more_than_that(values):
     assert {kind: tags["asks"]["counts"][kind] for kind in ("digest", "manifest", "blob")} == dict.fromkeys(
         ("digest", "manifest", "blob"), 50
     )
+
+
+def test_a_commit_changes_one_line_for_each_workload_it_updates(values):
+    releases, endurance = values["releases"], values["endurance"]
+    assert releases["together_changed"] == [100, 100]
+    assert (releases["workloads"], releases["commits"], releases["changed"]) == (100, 1, [100, 100])
+    assert len(endurance["taken"]) == 20
+    assert len(endurance["memory"]) == 10
 
 
 def test_the_page_tells_every_figure_and_nothing_of_the_machine_but_its_size(small_run):
