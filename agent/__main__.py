@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from agent import flags
+from agent import allocator, flags
 from agent.model.errors import UsageError
 from agent.settings import Settings
 from agent.signals import stop_on_signals
@@ -44,6 +44,7 @@ def _run(settings: Settings) -> int:
     except ModuleNotFoundError as error:
         sys.stderr.write(f"Error: {error}\nThe agent's libraries are an extra: pip install 'kubectl-flux[agent]'\n")
         return 2
+    allocator.use_few_arenas()
     telemetry.configure(settings.log_format)
     log = telemetry.logger("agent")
     stop = threading.Event()
