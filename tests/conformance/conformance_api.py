@@ -8,7 +8,7 @@ import itertools
 import json
 import time
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 CONTROLLERS = {"kube-controller-manager", "kube-scheduler", "kwok", "kube-apiserver"}
 
 APPLY = "application/apply-patch+yaml"

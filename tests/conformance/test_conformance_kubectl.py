@@ -32,8 +32,8 @@ def test_applying_by_the_server_twice(kubectl, namespace):
     told = kubectl("apply", "--server-side", "-f", "-", input=text)
     assert told == "deployment.apps/one serverside-applied\nconfigmap/cm serverside-applied\n"
     assert kubectl("apply", "--server-side", "-f", "-", input=text) == told
-    assert kubectl("rollout", "status", "deployment/one", "--timeout=30s").endswith("successfully rolled out\n")
-    assert kubectl("wait", "deployment/one", "--for=condition=Available", "--timeout=30s")
+    assert kubectl("rollout", "status", "deployment/one", "--timeout=60s").endswith("successfully rolled out\n")
+    assert kubectl("wait", "deployment/one", "--for=condition=Available", "--timeout=60s")
     table = kubectl("get", "deploy", "one", "--no-headers").split()
     assert table[:4] == ["one", "2/2", "2", "2"]
 

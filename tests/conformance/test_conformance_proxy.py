@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
-from conformance_api import fresh
+from conformance_api import fresh, until
 from conformance_echo import carry_on
 
 
@@ -18,10 +16,7 @@ def exposed(api):
         spec = {"selector": {"app": "echo"}, "ports": [{"name": "http", "port": 80, "targetPort": port}]}
         api.create(f"/api/v1/namespaces/{name}/services", {"metadata": {"name": "echo"}, "spec": spec})
         path = f"/api/v1/namespaces/{name}/services/echo:http/proxy"
-        deadline = time.monotonic() + 60
-        while api.call("GET", f"{path}/ready").status_code != 200:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: api.call("GET", f"{path}/ready").status_code == 200)
         yield path
     api.call("DELETE", f"/api/v1/namespaces/{name}")
 
@@ -84,11 +79,9 @@ def test_services_that_are_not_there_or_lead_nowhere(api, exposed):
     assert api.refused(404, "GET", f"{base}/services/none:80/proxy/")["reason"] == "NotFound"
     spec = {"selector": {"app": "nobody"}, "ports": [{"port": 80}]}
     api.create(f"{base}/services", {"metadata": {"name": "lonely"}, "spec": spec})
-    deadline = time.monotonic() + 30
-    while api.call("GET", f"{base}/services/lonely:80/proxy/").status_code == 404:  # its endpoints come a moment later
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    status = api.refused(503, "GET", f"{base}/services/lonely:80/proxy/")
+    lonely = f"{base}/services/lonely:80/proxy/"
+    until(lambda: api.call("GET", lonely).status_code != 404)  # its endpoints come a moment later
+    status = api.refused(503, "GET", lonely)
     assert (status["reason"], status["message"]) == (
         "ServiceUnavailable",
         'no endpoints available for service "lonely"',

@@ -24,14 +24,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from controlplane.build import STAGES, build
 from controlplane.door import Door, DoorError, enter_command
+from controlplane.programs import (
+    HOST,
+    KWOK_FLAGS,
+    NEW_KEY,
+    PORT,
+    SERVER,
+    api_server_flags,
+    authority_arguments,
+    controller_flags,
+    etcd_flags,
+)
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping, Sequence
 
-HOST = "10.99.0.1"
-PORT = 6443
-SERVER = f"https://{HOST}:{PORT}"
 START_TIMEOUT = 90.0
 # Each user's token is its name and `-token`. Only admin may do anything before RBAC grants it.
 USERS: Mapping[str, tuple[str, ...]] = {
@@ -194,7 +202,19 @@ class ControlPlane:
         certificate, key = folder / f"{user}.crt", folder / f"{user}.key"
         authority = ["-CA", self.folder / "client-ca.crt", "-CAkey", self.folder / "client-ca.key"]
         self.run(
-            ["openssl", "req", "-x509", *_KEY, "-subj", f"/CN={user}", *authority, "-keyout", key, "-out", certificate]
+            [
+                "openssl",
+                "req",
+                "-x509",
+                *NEW_KEY,
+                "-subj",
+                f"/CN={user}",
+                *authority,
+                "-keyout",
+                key,
+                "-out",
+                certificate,
+            ]
         )
         return certificate, key
 
@@ -299,19 +319,19 @@ class ControlPlane:
     def _start_programs(self) -> None:
         self.admin_kubeconfig.touch()
         self.run(["ip", "-batch", "-"], input=f"link set lo up\naddr add {HOST}/16 dev lo\n")
-        self._program("server", "etcd", *_etcd_flags(self.folder))
+        self._program("server", "etcd", *etcd_flags(self.folder))
         lines = [f'{user}-token,{user},{user},"{",".join(groups)}"' for user, groups in USERS.items()]
         (self.folder / "tokens.csv").write_text("\n".join(lines) + "\n")
         self.run(["ssh-keygen", "-q", "-t", "ecdsa", "-b", "256", "-m", "PEM", "-N", "", "-f", self.folder / "sa.key"])
-        self.run(["openssl", *_authority_arguments(self.folder)])
-        self._program("kube-apiserver", "kube-apiserver", *_api_server_flags(self.folder), *self._flags)
+        self.run(["openssl", *authority_arguments(self.folder)])
+        self._program("kube-apiserver", "kube-apiserver", *api_server_flags(self.folder), *self._flags)
         self._wait(self._has_certificate, "the API server's certificate")
         self.kubeconfig_for("admin-token", self.admin_kubeconfig)
         self._wait(self._is_ready, "the API server")
         config = f"--kubeconfig={self.admin_kubeconfig}"
-        self._program("kube-controller-manager", "kube-controller-manager", config, *_controller_flags(self.folder))
+        self._program("kube-controller-manager", "kube-controller-manager", config, *controller_flags(self.folder))
         self._program("kube-scheduler", "kube-scheduler", config, "--leader-elect=false")
-        self._program("kwok", "kwok", config, f"--config={self._binaries / STAGES}", *_KWOK_FLAGS)
+        self._program("kwok", "kwok", config, f"--config={self._binaries / STAGES}", *KWOK_FLAGS)
         self.add_node(tainted=False)
         self._wait(self._has_default_account, "the controller manager")
 
@@ -354,64 +374,3 @@ class ControlPlane:
 def tail(log: Path, lines: int = 40) -> str:
     """The last lines of a log file, for an error's text."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-_KEY = ("-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-
-
-def _authority_arguments(folder: Path) -> list[str | Path]:
-    """What makes the authority of client certificates."""
-    files = ["-keyout", folder / "client-ca.key", "-out", folder / "client-ca.crt"]
-    return ["req", "-x509", *_KEY, "-subj", "/CN=client-ca", *files]
-
-
-_KWOK_FLAGS = (
-    "--manage-all-nodes=true",
-    "--node-lease-duration-seconds=40",
-    "--cidr=10.100.0.0/16",
-    "--node-ip=10.99.255.254",
-)
-
-
-def _etcd_flags(folder: Path) -> list[str]:
-    client, peer = "http://127.0.0.1:2379", "http://127.0.0.1:2380"
-    return [
-        f"--data-dir={folder / 'etcd'}",
-        "--unsafe-no-fsync",
-        f"--listen-client-urls={client}",
-        f"--advertise-client-urls={client}",
-        f"--listen-peer-urls={peer}",
-        f"--initial-advertise-peer-urls={peer}",
-        f"--initial-cluster=default={peer}",
-        "--log-level=warn",
-    ]
-
-
-def _api_server_flags(folder: Path) -> list[str]:
-    key = folder / "sa.key"
-    return [
-        "--etcd-servers=http://127.0.0.1:2379",
-        f"--cert-dir={folder / 'certificates'}",
-        f"--secure-port={PORT}",
-        "--bind-address=0.0.0.0",
-        f"--advertise-address={HOST}",
-        "--service-cluster-ip-range=10.96.0.0/16",
-        f"--service-account-key-file={key}",
-        f"--service-account-signing-key-file={key}",
-        f"--client-ca-file={folder / 'client-ca.crt'}",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        f"--token-auth-file={folder / 'tokens.csv'}",
-        "--authorization-mode=Node,RBAC",
-        "--allow-privileged",
-    ]
-
-
-def _controller_flags(folder: Path) -> list[str]:
-    return [
-        f"--service-account-private-key-file={folder / 'sa.key'}",
-        "--use-service-account-credentials",
-        f"--root-ca-file={folder / 'certificates' / 'apiserver.crt'}",
-        "--kube-api-qps=1000",
-        "--kube-api-burst=2000",
-        "--leader-elect=false",
-    ]

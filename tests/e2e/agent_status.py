@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from controlplane.deployed import DeployedAgent
 
 _GET_STATUS = "/flux.v1.Flux/GetStatus?connect=v1&encoding=json&message=%7B%7D"
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that anything is waited for; a busy machine may need some of them."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import secrets
 
@@ -9,6 +10,7 @@ import pytest
 from config_repository import ConfigRepository
 from controlplane.deployed import DeployedAgent
 from controlplane.plane import HOST, PlaneError, tail
+from quiet import USUAL
 from releasing import Images
 
 from agent.sandbox.registry import SandboxRegistry
@@ -89,17 +91,6 @@ def start_agent(plane, prefix, request, tmp_path_factory):
         raise ExceptionGroup("Agents did not end well.", errors)
 
 
-# The usual agent of a module that has no other: what a test leaves behind goes with the next commit, whatever it is.
-FLAGS = (
-    "--auth=none",
-    "--git-poll-interval=1h",
-    "--sync-interval=1h",
-    "--sync-garbage-collection",
-    "--sync-garbage-collection-limit=none",
-    "--sync-garbage-collection-hold-kinds=",
-)
-
-
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     repository = ConfigRepository(tmp_path_factory.mktemp("git"))
@@ -109,7 +100,8 @@ def repository(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def agent(start_agent, repository):
-    return start_agent(f"--git-url={repository.url}", *FLAGS)
+    """The usual agent of a module that has no other."""
+    return start_agent(f"--git-url={repository.url}", *USUAL)
 
 
 @pytest.fixture
@@ -121,6 +113,18 @@ def sync(agent, repository):
         done = agent.kubectl_flux("sync", check=False)
         assert done.returncode == int(fails), done.stderr
         return done.stderr
+
+    return write
+
+
+@pytest.fixture
+def put(agent, repository):
+    """A function that lets git hold just these files, on top of what the agent has committed, and syncs."""
+
+    def write(files):
+        repository.pull()
+        repository.replace(files)
+        agent.kubectl_flux("sync")
 
     return write
 
@@ -138,11 +142,11 @@ def images(registry, namespace):
     return Images(registry, namespace)
 
 
-@pytest.fixture
-def read(plane, namespace):
-    """A function that reads an object of the test's namespace, such as `configmaps/a`; None where it is not there."""
+@pytest.fixture(scope="module")
+def read_in(plane):
+    """A function that reads an object of a namespace, such as `configmaps/a`; None where it is not there."""
 
-    def get(name, api="/api/v1"):
+    def get(namespace, name, api="/api/v1"):
         try:
             return plane.api("GET", f"{api}/namespaces/{namespace}/{name}")
         except PlaneError as error:
@@ -151,3 +155,9 @@ def read(plane, namespace):
             raise
 
     return get
+
+
+@pytest.fixture
+def read(read_in, namespace):
+    """The same in the test's own namespace."""
+    return functools.partial(read_in, namespace)

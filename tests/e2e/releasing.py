@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+import pytest
 from agent_status import until
 
 if TYPE_CHECKING:
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 DAY = 86_400.0
 FIRST_BUILD = 1_709_287_200.0
 """1 March 2024, 10:00 UTC."""
+
+BY_NEWS = ("--git-poll-interval=1h", "--sync-interval=1h", "--automation-interval=1h")
+"""Flags of an agent that checks who calls and acts on news alone."""
+
+
+@pytest.fixture(scope="module")
+def agent_with_images(start_agent, repository, registry):
+    """An agent that finds its images in the module's registry."""
+    return start_agent(f"--git-url={repository.url}", *BY_NEWS, f"--registry-insecure-host={registry.host}")
+
 
 APP = """\
 # {name}: as its team wrote it

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import yaml
+from agent_status import until
 from controlplane.plane import USERS, PlaneError
 
 pytestmark = pytest.mark.controlplane
@@ -40,7 +41,7 @@ def serve(plane):
             server.socket = stack.enter_context(plane.door.listen(host, port))
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
             thread.start()
-            stack.callback(thread.join, 10)
+            stack.callback(thread.join, 60)
             stack.callback(server.shutdown)
             return server.socket.getsockname()[1]
 
@@ -95,7 +96,7 @@ def test_a_server_of_the_test_is_reached_by_a_process_inside(plane, serve):
 def test_the_api_server_is_reached_from_outside(plane):
     context = ssl.create_default_context(cafile=str(plane.authority))
     request = urllib.request.Request(f"{plane.outside_url()}/version", headers={"Authorization": "Bearer admin-token"})
-    with urllib.request.urlopen(request, context=context, timeout=10) as response:
+    with urllib.request.urlopen(request, context=context, timeout=60) as response:
         assert json.load(response)["gitVersion"].startswith("v1.")
 
 
@@ -105,8 +106,9 @@ def test_a_user_may_nothing_before_rbac_grants_it(plane, namespace, user):
     with pytest.raises(PlaneError, match=f'User \\\\"{user}\\\\" cannot list'):
         plane.raw(path, user=user)
     plane.kubectl("create", "rolebinding", "look", "--clusterrole=view", f"--user={user}", "-n", namespace)
-    answer = plane.run(["kubectl", "get", "pods", "-n", namespace], env={"KUBECONFIG": str(plane.kubeconfig_of(user))})
-    assert "No resources found" in answer.stderr
+    config = {"KUBECONFIG": str(plane.kubeconfig_of(user))}
+    look = ["kubectl", "get", "pods", "-n", namespace]
+    until(lambda: "No resources found" in plane.run(look, env=config, check=False).stderr, "the right")
 
 
 def test_a_token_signs_in_as_its_service_account(plane, namespace, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from agent_status import until
 from controlplane.deployed import DEPLOY, DeployedAgent
 
 pytestmark = pytest.mark.controlplane
@@ -32,6 +33,7 @@ def test_an_overlay_in_another_namespace_binds_the_account_of_that_namespace(pla
     agent = DeployedAgent(plane, tmp_path, f"{prefix}-flux")
     try:
         config = {"KUBECONFIG": str(agent.kubeconfig)}
-        assert plane.run(["kubectl", "auth", "can-i", "*", "*", "--all-namespaces"], env=config).stdout == "yes\n"
+        ask = ["kubectl", "auth", "can-i", "*", "*", "--all-namespaces"]
+        until(lambda: plane.run(ask, env=config, check=False).stdout == "yes\n", "the rights")
     finally:
         agent.remove()

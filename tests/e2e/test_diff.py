@@ -16,21 +16,14 @@ from config_repository import (
     secret,
     service,
 )
+from quiet import COLLECT, QUIET
 
 pytestmark = pytest.mark.controlplane
-
-FLAGS = (
-    "--auth=none",
-    "--git-poll-interval=1h",
-    "--sync-interval=1h",
-    "--sync-garbage-collection",
-    "--sync-garbage-collection-limit=none",
-)
 
 
 @pytest.fixture(scope="module")
 def agent(start_agent, repository):
-    return start_agent(f"--git-url={repository.url}", *FLAGS)
+    return start_agent(f"--git-url={repository.url}", *QUIET, *COLLECT)
 
 
 @pytest.fixture
@@ -200,6 +193,7 @@ def test_what_would_fail_is_told_with_its_place_and_the_rest_is_shown(ahead, dif
     assert lines[1].startswith("broken.yaml:1: ")
     assert lines[2].startswith(f'{namespace}:service/bad (bad.yaml:1): Service "bad" is invalid')
     assert lines[3].startswith("no-such-namespace:configmap/x (lost.yaml:1): namespaces")
+    assert all(line.endswith(f" (commit {revision[:7]} by Ann <ann@example.com>)") for line in lines[1:4])
     assert lines[4] == f"Error: 3 files or objects of {revision[:7]} would fail"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from agent_status import log_lines
 from config_repository import ConfigRepository, as_yaml, config_map, deployment
 
 pytestmark = pytest.mark.controlplane
@@ -170,7 +171,7 @@ def test_what_the_api_server_normalises_is_sent_once(plane, sync, agent, read, n
     written = [write_times(read(name)) for name in names]
     agent.kubectl_flux("sync")
     assert [write_times(read(name)) for name in names] == written
-    assert "applied=0" in agent.log.read_text().splitlines()[-1]
+    assert " applied=0 " in log_lines(agent, "msg=synced")[-1]
 
 
 def write_times(found):

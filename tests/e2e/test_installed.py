@@ -14,6 +14,7 @@ from agent_status import until
 from config_repository import ConfigRepository, config_map, deployment
 from controlplane.deployed import PROGRAMS, DeployedAgent
 from controlplane.plane import PlaneError
+from rights import has_right
 
 pytestmark = pytest.mark.controlplane
 
@@ -140,20 +141,12 @@ def test_each_role_for_people_holds_just_what_they_need(plane, everywhere):
         assert allowed == people, question
 
 
-def granted(plane, account, namespace, right):
-    """Whether an account has a right on the virtual group in a namespace; an empty one means everywhere."""
-    resource, verb = right.split("/")
-    attributes = {"group": "flux.fluxcd.io", "resource": resource, "verb": verb, "namespace": namespace}
-    review = {"spec": {"user": f"system:serviceaccount:{account}", "resourceAttributes": attributes}}
-    return plane.api("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)["status"]["allowed"]
-
-
 VIEW = {"workloads/list", "manifests/get"}
 OPERATE = VIEW | {"workloads/release", "workloads/policy", "syncs/create"}
 
 
 def rights(plane, account, namespace):
-    return {right for right in OPERATE if granted(plane, account, namespace, right)}
+    return {right for right in OPERATE if has_right(plane, account, right, namespace)}
 
 
 def test_the_accounts_have_their_rights_everywhere(plane, everywhere):
@@ -185,9 +178,10 @@ def test_a_team_with_an_account_of_its_own_sees_and_changes_its_own_namespace_on
     plane, everywhere, own, new_namespace
 ):
     other, home = new_namespace("other"), everywhere.namespace
-    assert [rights(plane, f"{home}:team-a", space) for space in (own, other, "")] == [OPERATE, set(), set()]
-    assert may(plane, "alice", home, ("create", "services", "flux:http", "proxy"))
-    assert may(plane, "alice", home, ("create", "serviceaccounts", "team-a", "token"))
+    until(lambda: rights(plane, f"{home}:team-a", own) == OPERATE, "the team's rights")
+    assert [rights(plane, f"{home}:team-a", space) for space in (other, "")] == [set(), set()]
+    for question in (("create", "services", "flux:http", "proxy"), ("create", "serviceaccounts", "team-a", "token")):
+        until(lambda question=question: may(plane, "alice", home, question), "what alice may")
     assert not may(plane, "alice", home, ("create", "serviceaccounts", "flux-operator", "token"))
     for space in (own, other):
         plane.kubectl("create", "-n", space, "deployment", "web", "--image=nginx:1.19", "--replicas=0")
@@ -235,6 +229,7 @@ def test_a_namespaced_agent_syncs_and_lists_what_is_in_its_namespaces(plane, con
     scope = [argument for argument in arguments if argument.startswith("--k8s-allow-namespace=")]
     agent.start(f"--git-url={repository.url}", *SLOW, *scope, "--git-readonly")
     plane.kubectl("-n", agent.namespace, "create", "rolebinding", "people", "--role=flux-operator", "--group=team-b")
+    until(lambda: may(plane, "bob", agent.namespace, ("create", "services", "flux:http", "proxy")), "what bob may")
     done = agent.kubectl_flux("sync", user="bob")
     assert "Done." in done.stderr
     assert "Warning" not in done.stderr

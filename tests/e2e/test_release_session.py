@@ -5,29 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
-from releasing import app, commit_of, head, note_of, pods_run, runs
+from releasing import agent_with_images, app, commit_of, head, note_of, pods_run, runs
 
 pytestmark = pytest.mark.controlplane
 
-INTERVALS = ("--git-poll-interval=1h", "--sync-interval=1h", "--automation-interval=1h")
 HEADERS = "WORKLOAD STATUS UPDATES"
 
 
-@pytest.fixture(scope="module")
-def agent(start_agent, repository, registry):
-    return start_agent(f"--git-url={repository.url}", *INTERVALS, f"--registry-insecure-host={registry.host}")
-
-
-@pytest.fixture
-def put(agent, repository):
-    """A function that lets git hold just these files, on top of what the agent has committed, and syncs."""
-
-    def write(files):
-        repository.pull()
-        repository.replace(files)
-        agent.kubectl_flux("sync")
-
-    return write
+agent = agent_with_images
 
 
 @pytest.fixture
@@ -186,17 +171,17 @@ def test_a_team_of_one_namespace_releases_there_and_nowhere_else(
 
     before = head(repository)
     latest, theirs = ("release", "--update-all-images"), f"--workload={other}:deployment/shop"
-    for arguments, right in (
-        ((*latest, theirs), "release"),
-        ((*latest, theirs, f"--workload={namespace}:deployment/shop"), "release"),
-        ((*latest, theirs, "--dry-run"), "release"),
-        ((*latest, "--all"), "release"),
-        ((*latest, "--all", "-n", other), "release"),
-        (("lock", theirs), "policy"),
+    for arguments, deed in (
+        ((*latest, theirs), "release images"),
+        ((*latest, theirs, f"--workload={namespace}:deployment/shop"), "release images"),
+        ((*latest, theirs, "--dry-run"), "release images"),
+        ((*latest, "--all"), "release images"),
+        ((*latest, "--all", "-n", other), "release images"),
+        (("lock", theirs), "change policies"),
     ):
         done = as_team(*arguments)
         assert (done.returncode, done.stdout) == (1, "")
-        assert f"{account} may not {right} workloads.flux.fluxcd.io in namespace {other}" in done.stderr
+        assert f"{account} may not {deed} in namespace {other}" in done.stderr
     assert head(repository) == before
     done = as_team(*latest, "--all", "-n", namespace)
     assert done.returncode == 0, done.stderr

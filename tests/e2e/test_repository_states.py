@@ -3,48 +3,27 @@
 from __future__ import annotations
 
 import pytest
+import quiet
 from agent_status import is_ready, repository_error, status_of, told_of, until
-from config_repository import ConfigRepository, config_map
-from controlplane.plane import PlaneError
+from config_repository import config_map
+from quiet import QUIET
 
 pytestmark = pytest.mark.controlplane
 
-SLOW = ("--auth=none", "--git-poll-interval=1h", "--sync-interval=1h")
 POLLED = ("--auth=none", "--git-poll-interval=300ms", "--sync-interval=1h")
 
-
-@pytest.fixture
-def repository(tmp_path):
-    return ConfigRepository(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def deployed(start_agent):
-    """The one agent of this module; each test starts it with flags of its own, and it is stopped in between."""
-    agent = start_agent("--auth=none")
-    agent.stop()
-    return agent
+repository, deployed, agent = quiet.own_repository, quiet.deployed, quiet.stopped_agent
 
 
 @pytest.fixture
-def agent(deployed):
-    yield deployed
-    deployed.stop()
-
-
-@pytest.fixture
-def data(plane, namespace):
+def data(read):
     """A function that reads a ConfigMap's data in the test's namespace; None where it is not there."""
 
-    def read(name="settings"):
-        try:
-            return plane.api("GET", f"/api/v1/namespaces/{namespace}/configmaps/{name}").get("data", {})
-        except PlaneError as error:
-            if "HTTP 404" in str(error):
-                return None
-            raise
+    def get(name="settings"):
+        found = read(f"configmaps/{name}")
+        return found and found.get("data", {})
 
-    return read
+    return get
 
 
 def refused(agent):
@@ -109,7 +88,7 @@ def test_drift_is_repaired_while_the_repository_cannot_be_reached(plane, agent, 
 def test_a_branch_that_was_rewritten_is_followed(agent, repository, namespace, data):
     first = repository.commit(settings=config_map(namespace, a="1"))
     repository.commit(settings=config_map(namespace, a="2"))
-    agent.start(f"--git-url={repository.url}", *SLOW)
+    agent.start(f"--git-url={repository.url}", *QUIET)
     agent.kubectl_flux("sync")
     repository.git("reset", "-q", "--hard", first)
     head = repository.commit(settings=config_map(namespace, a="3"))
@@ -123,7 +102,7 @@ def test_a_branch_that_was_rewritten_is_followed(agent, repository, namespace, d
 
 def test_a_repository_that_is_made_anew_gets_its_tag_again(agent, repository, namespace, data, tmp_path):
     head = repository.commit(settings=config_map(namespace, a="1"))
-    agent.start(f"--git-url={repository.url}", *SLOW)
+    agent.start(f"--git-url={repository.url}", *QUIET)
     agent.kubectl_flux("sync")
     repository.bare.rename(repository.bare.with_suffix(".away"))
     repository.git("init", "-q", "--bare", "-b", "master", str(repository.bare), cwd=tmp_path)
@@ -140,7 +119,7 @@ def test_only_the_named_paths_of_the_named_branch_are_read_and_the_label_names_t
     folders = ("apps", "infra", "more", "other", "apps-too")
     head = repository.commit_files({f"{folder}/map.yaml": config_map(namespace, folder) for folder in folders})
     paths = ("--git-path=apps", "--git-path=./infra/,more/map.yaml")
-    agent.start(f"--git-url={repository.url}", *SLOW, *paths, "--git-branch=production", "--git-label=cluster-a")
+    agent.start(f"--git-url={repository.url}", *QUIET, *paths, "--git-branch=production", "--git-label=cluster-a")
     agent.kubectl_flux("sync")
     assert [folder for folder in folders if data(folder) is not None] == ["apps", "infra", "more"]
     assert (repository.tag("cluster-a"), repository.tag()) == (head, "")
@@ -148,7 +127,7 @@ def test_only_the_named_paths_of_the_named_branch_are_read_and_the_label_names_t
 
 def test_a_path_that_is_not_there_is_told_and_the_cluster_stays_as_it_is(agent, repository, namespace, data):
     first = repository.commit_files({"apps/map.yaml": config_map(namespace, a="1"), "more/a.txt": "here"})
-    flags = (*SLOW, "--git-path=apps,more", "--sync-garbage-collection", "--sync-garbage-collection-limit=none")
+    flags = (*QUIET, "--git-path=apps,more", "--sync-garbage-collection", "--sync-garbage-collection-limit=none")
     agent.start(f"--git-url={repository.url}", *flags)
     agent.kubectl_flux("sync")
     repository.replace({"renamed/map.yaml": config_map(namespace, a="2"), "more/a.txt": "here"})
@@ -173,13 +152,13 @@ def test_the_state_may_be_kept_in_the_secret_and_nothing_is_pushed(plane, agent,
     repository.commit(settings=config_map(namespace, a="1"))
     hook.write_text("#!/bin/sh\ntouch pushed\nexit 1\n")
     hook.chmod(0o755)
-    agent.start(f"--git-url={repository.url}", *SLOW, flag)
+    agent.start(f"--git-url={repository.url}", *QUIET, flag)
     done = agent.kubectl_flux("sync")
     assert "Warning" not in done.stderr
     assert (data(), sync_state(plane, agent), repository.tag()) == ({"a": "1"}, repository.head, "")
     assert not (repository.bare / "pushed").exists()
     agent.stop()
-    agent.start(f"--git-url={repository.url}", *SLOW, flag)
+    agent.start(f"--git-url={repository.url}", *QUIET, flag)
     until(lambda: status_of(agent).get("revisionMarked") == repository.head, "the state to be read again")
 
 
@@ -188,7 +167,7 @@ def test_a_refused_tag_is_told_with_the_servers_words_while_syncing_goes_on(agen
     hook = repository.bare / "hooks" / "update"
     hook.write_text('#!/bin/sh\ncase "$1" in refs/tags/*) echo "tags are for the release team" >&2; exit 1;; esac\n')
     hook.chmod(0o755)
-    agent.start(f"--git-url={repository.url}", *SLOW, "--git-sync-tag=mine")
+    agent.start(f"--git-url={repository.url}", *QUIET, "--git-sync-tag=mine")
     done = agent.kubectl_flux("sync")
     warning = told_of(done.stderr, "Warning")
     assert "tags are for the release team" in warning and "--sync-state=secret" in warning
@@ -207,7 +186,7 @@ def test_a_refused_tag_is_told_with_the_servers_words_while_syncing_goes_on(agen
 def test_a_tag_that_somebody_deleted_or_moved_is_put_back(agent, repository, namespace):
     first = repository.commit(settings=config_map(namespace, a="1"))
     head = repository.commit(settings=config_map(namespace, a="2"))
-    agent.start(f"--git-url={repository.url}", *SLOW)
+    agent.start(f"--git-url={repository.url}", *QUIET)
     agent.kubectl_flux("sync")
     repository.git("push", "-q", "origin", ":refs/tags/flux-sync")
     agent.kubectl_flux("sync")

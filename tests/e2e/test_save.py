@@ -103,8 +103,7 @@ def test_a_key_put_in_as_the_refusal_says_survives_an_upgrade(plane, agent, tmp_
     refusal = agent.kubectl_flux("identity", "-r", check=False)
     assert refusal.returncode == 1
     _, _, commands = refusal.stderr.partition(":\n")
-    script = commands.replace("-n flux", f"-n {agent.namespace}")
-    plane.run(["sh", "-ec", f"cd {tmp_path}; {script}"])
+    plane.run(["sh", "-ec", f"cd {tmp_path}; {commands}"])
     plane.kubectl("apply", "-k", agent.folder / "overlay")
     kept = plane.api("GET", f"/api/v1/namespaces/{agent.namespace}/secrets/flux-git-deploy")
     assert base64.b64decode(kept["data"]["identity"]) == (tmp_path / "identity").read_bytes()

@@ -5,33 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+import quiet
 from agent_status import log_lines, status_of, told_of, until
-from config_repository import ConfigRepository, config_map, custom, deployment, namespace_of, service
-from controlplane.plane import PlaneError
+from config_repository import config_map, custom, deployment, namespace_of, service
+from quiet import COLLECT, QUIET
+from rights import until_right
 
 pytestmark = pytest.mark.controlplane
 
-SLOW = ("--auth=none", "--git-poll-interval=1h", "--sync-interval=1h")
-COLLECT = ("--sync-garbage-collection", "--sync-garbage-collection-limit=none")
-
-
-@pytest.fixture
-def repository(tmp_path):
-    return ConfigRepository(tmp_path)
-
-
-@pytest.fixture(scope="module")
-def deployed(start_agent):
-    """An agent that may do everything; each test starts it with flags of its own."""
-    agent = start_agent("--auth=none")
-    agent.stop()
-    return agent
-
-
-@pytest.fixture
-def agent(deployed):
-    yield deployed
-    deployed.stop()
+repository, deployed, agent = quiet.own_repository, quiet.deployed, quiet.stopped_agent
 
 
 @pytest.fixture
@@ -41,18 +23,9 @@ def spaces(new_namespace):
 
 
 @pytest.fixture
-def exists(plane):
+def exists(read_in):
     """A function that tells whether an object is there, such as `configmaps/settings` of a namespace."""
-
-    def ask(namespace, name, api="/api/v1"):
-        try:
-            return bool(plane.api("GET", f"{api}/namespaces/{namespace}/{name}"))
-        except PlaneError as error:
-            if "HTTP 404" in str(error):
-                return False
-            raise
-
-    return ask
+    return lambda *place: read_in(*place) is not None
 
 
 def test_what_is_outside_the_allowed_namespaces_is_left_alone_with_one_warning_and_holds_nothing(
@@ -64,7 +37,7 @@ def test_what_is_outside_the_allowed_namespaces_is_left_alone_with_one_warning_a
     repository.commit_files(
         files | {"spaces": [namespace_of(unnamed), namespace_of(one)], "role": cluster_role(prefix)}
     )
-    agent.start(f"--git-url={repository.url}", *SLOW, f"--k8s-allow-namespace={one}", f"--k8s-allow-namespace={two}")
+    agent.start(f"--git-url={repository.url}", *QUIET, f"--k8s-allow-namespace={one}", f"--k8s-allow-namespace={two}")
     done = agent.kubectl_flux("sync")
     agent.kubectl_flux("sync")
     assert [exists(space, "configmaps/settings") for space in spaces] == [True, True, False]
@@ -85,7 +58,7 @@ def test_what_is_wrong_outside_the_allowed_namespaces_fails_and_holds_nothing(ag
     one, _, outside = spaces
     lost = custom("nowhere.example.com", "Shop", outside, "lost")
     repository.commit(a=config_map(outside), b=config_map(outside), lost=lost, c=config_map(one))
-    agent.start(f"--git-url={repository.url}", *SLOW, f"--k8s-allow-namespace={one}")
+    agent.start(f"--git-url={repository.url}", *QUIET, f"--k8s-allow-namespace={one}")
     done = agent.kubectl_flux("sync", check=False)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "Done.")
     assert exists(one, "configmaps/settings")
@@ -97,7 +70,7 @@ def test_the_lists_are_confined_to_the_allowed_namespaces(plane, agent, reposito
     repository.commit("first", web=deployment(one))
     for space in (two, outside):
         plane.kubectl("create", "-n", space, "deployment", "byhand", "--image=nginx:1.19", "--replicas=0")
-    agent.start(f"--git-url={repository.url}", *SLOW, f"--k8s-allow-namespace={one},{two}")
+    agent.start(f"--git-url={repository.url}", *QUIET, f"--k8s-allow-namespace={one},{two}")
     agent.kubectl_flux("sync")
 
     def listed():
@@ -111,7 +84,7 @@ def test_the_lists_are_confined_to_the_allowed_namespaces(plane, agent, reposito
 def test_the_last_object_of_an_allowed_namespace_is_collected_as_any_other(agent, repository, spaces, exists):
     one, two, _ = spaces
     repository.commit_files({space: config_map(space) for space in (one, two)})
-    agent.start(f"--git-url={repository.url}", *SLOW, *COLLECT, f"--k8s-allow-namespace={one},{two}")
+    agent.start(f"--git-url={repository.url}", *QUIET, *COLLECT, f"--k8s-allow-namespace={one},{two}")
     agent.kubectl_flux("sync")
     repository.commit_files({two: None})
     agent.kubectl_flux("sync")
@@ -127,7 +100,7 @@ def nameless(name):
 def test_what_names_no_namespace_goes_where_the_flag_says(agent, repository, spaces, exists):
     one = spaces[0]
     repository.commit(a=nameless("nameless"), role=cluster_role(one))
-    agent.start(f"--git-url={repository.url}", *SLOW, f"--k8s-default-namespace={one}")
+    agent.start(f"--git-url={repository.url}", *QUIET, f"--k8s-default-namespace={one}")
     agent.kubectl_flux("sync")
     assert exists(one, "configmaps/nameless")
 
@@ -137,7 +110,7 @@ def test_what_names_no_namespace_goes_where_the_kubeconfigs_context_says(plane, 
     repository.commit(a=nameless("nameless"), role=cluster_role(one))
     config = agent.folder / "context.kubeconfig"
     plane.kubeconfig_for(plane.token(agent.namespace, "flux"), config, namespace=one)
-    agent.start(f"--git-url={repository.url}", *SLOW, f"--kubeconfig={config}")
+    agent.start(f"--git-url={repository.url}", *QUIET, f"--kubeconfig={config}")
     agent.kubectl_flux("sync")
     assert exists(one, "configmaps/nameless")
 
@@ -147,7 +120,7 @@ def test_an_excluded_kind_is_applied_and_never_collected(plane, agent, repositor
     files = {name: config_map(one, name, a="1") for name in ("kept", "left")}
     repository.commit_files({**files, "front": service(one, "front")})
     excluded = "--k8s-unsafe-exclude-resource=v1/Config*,*metrics.k8s.io/*"
-    agent.start(f"--git-url={repository.url}", *SLOW, *COLLECT, excluded)
+    agent.start(f"--git-url={repository.url}", *QUIET, *COLLECT, excluded)
     agent.kubectl_flux("sync")
     plane.kubectl("patch", "-n", one, "cm", "kept", "--type=merge", "-p", '{"data": {"a": "9"}}')
     repository.commit_files({"left": None, "front": None})
@@ -182,9 +155,9 @@ def let(plane, confined):
 
     def grant(space):
         plane.kubectl("create", "-n", space, "role", "flux", "--verb=*", "--resource=configmaps,deployments.apps")
-        plane.kubectl(
-            "create", "-n", space, "rolebinding", "flux", "--role=flux", f"--serviceaccount={confined.namespace}:flux"
-        )
+        account = f"{confined.namespace}:flux"
+        plane.kubectl("create", "-n", space, "rolebinding", "flux", "--role=flux", f"--serviceaccount={account}")
+        until_right(plane, account, "configmaps/patch", space, group="")
 
     return grant
 
@@ -206,7 +179,7 @@ def test_an_agent_with_roles_in_two_namespaces_works_there_and_names_what_is_for
     let(one)
     let(two)
     repository.commit_files(forbidden_files(spaces))
-    lesser.start(f"--git-url={repository.url}", *SLOW)
+    lesser.start(f"--git-url={repository.url}", *QUIET)
     done = lesser.kubectl_flux("sync", check=False)
     assert done.returncode == 1
     assert "forbidden" in told_of(done.stderr, f"{one}:service/front (front.yaml:1)")
@@ -244,7 +217,7 @@ def test_an_agent_with_roles_and_allowed_namespaces_collects_there_and_lists_the
     repository.commit(
         one=[config_map(one, "a"), config_map(one, "b"), deployment(one, replicas=0)], two=config_map(two)
     )
-    lesser.start(f"--git-url={repository.url}", *SLOW, *COLLECT, f"--k8s-allow-namespace={one},{two}")
+    lesser.start(f"--git-url={repository.url}", *QUIET, *COLLECT, f"--k8s-allow-namespace={one},{two}")
     told = lesser.kubectl_flux("sync").stderr.splitlines()
     assert [line for line in told if "services" in line and "may not be listed" in line]
     repository.commit(one=[config_map(one, "a"), deployment(one, replicas=0)])
@@ -260,10 +233,10 @@ def test_a_role_alone_lets_collect_what_left_a_namespace_as_a_whole(lesser, repo
     let(one)
     let(two)
     repository.commit_files({space: config_map(space) for space in (one, two)})
-    lesser.start(f"--git-url={repository.url}", *SLOW, *COLLECT)
-    lesser.kubectl_flux("sync", timeout=20)
+    lesser.start(f"--git-url={repository.url}", *QUIET, *COLLECT)
+    lesser.kubectl_flux("sync")
     repository.commit_files({two: None})
-    lesser.kubectl_flux("sync", timeout=20)
+    lesser.kubectl_flux("sync")
     assert (exists(one, "configmaps/settings"), exists(two, "configmaps/settings")) == (True, False)
 
 
@@ -271,7 +244,7 @@ def test_a_state_that_may_not_be_kept_is_told_and_syncing_goes_on(lesser, reposi
     one = spaces[0]
     let(one)
     repository.commit(one=config_map(one))
-    lesser.start(f"--git-url={repository.url}", *SLOW, "--git-readonly")
+    lesser.start(f"--git-url={repository.url}", *QUIET, "--git-readonly")
     done = lesser.kubectl_flux("sync")
     assert exists(one, "configmaps/settings")
     warning = told_of(done.stderr, "Warning")
@@ -281,7 +254,7 @@ def test_a_state_that_may_not_be_kept_is_told_and_syncing_goes_on(lesser, reposi
 def test_rights_that_come_after_the_start_are_used_at_the_next_sync(lesser, repository, spaces, exists, let):
     one = spaces[0]
     repository.commit(one=config_map(one))
-    lesser.start(f"--git-url={repository.url}", *SLOW)
+    lesser.start(f"--git-url={repository.url}", *QUIET)
     done = lesser.kubectl_flux("sync", check=False)
     assert done.returncode == 1
     assert "forbidden" in told_of(done.stderr, f"{one}:configmap/settings (one.yaml:1)")

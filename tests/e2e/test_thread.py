@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+from agent_status import log_lines, until
 from config_repository import ConfigRepository, config_map, deployment
 
 pytestmark = pytest.mark.controlplane
@@ -64,18 +65,29 @@ def test_what_somebody_changed_by_hand_is_put_back_and_what_git_does_not_name_is
 
 
 def test_an_unchanged_repository_is_not_written_again(plane, agent, space):
-    before = get(plane, space, "deploy/web", "{.metadata.resourceVersion}"), get(plane, space, "cm/settings")
+    plane.kubectl("rollout", "status", "-n", space, "deploy/web", "--timeout=60s")
+
+    def written():
+        """The objects but for what controllers write."""
+        web = get(plane, space, "deploy/web")
+        del web["status"], web["metadata"]["resourceVersion"], web["metadata"]["managedFields"]
+        return web, get(plane, space, "cm/settings")
+
+    before, log = written(), len(log_lines(agent, "msg=synced"))
     agent.kubectl_flux("sync")
-    assert (get(plane, space, "deploy/web", "{.metadata.resourceVersion}"), get(plane, space, "cm/settings")) == before
+    assert written() == before
+    assert [" applied=0 " in line for line in log_lines(agent, "msg=synced")[log:]] == [True]
 
 
 def test_the_workloads_are_listed_with_release_and_policy(plane, agent, space):
     agent.kubectl_flux("sync")
-    plane.kubectl("rollout", "status", "-n", space, "deploy/web", "--timeout=30s")
     plane.kubectl("create", "-n", space, "deployment", "byhand", "--image=nginx:1.19")
-    plane.kubectl("rollout", "status", "-n", space, "deploy/byhand", "--timeout=30s")
-    table = agent.kubectl_flux("list-workloads", "-n", space).stdout.splitlines()
-    assert [line.split() for line in table] == [
+
+    def table():
+        lines = [line.split() for line in agent.kubectl_flux("list-workloads", "-n", space).stdout.splitlines()]
+        return [line[3:4] for line in lines[1:]] == [["ready"]] * 2 and lines
+
+    assert until(table, "both to be ready") == [
         ["WORKLOAD", "CONTAINER", "IMAGE", "RELEASE", "POLICY"],
         [f"{space}:deployment/byhand", "nginx", "nginx:1.19", "ready"],
         [f"{space}:deployment/web", "web", "acme/web:1.0.0", "ready", "automated"],
@@ -123,9 +135,9 @@ def test_the_agent_polls_by_itself_logs_json_and_ends_in_order(plane, start_agen
     space, repository = new_namespace("polled"), ConfigRepository(tmp_path)
     repository.commit(web=config_map(space, a="1"))
     agent = start_agent(f"--git-url={repository.url}", "--auth=none", "--git-poll-interval=200ms", "--log-format=json")
-    plane.kubectl("wait", "-n", space, "--for=create", "cm/settings", "--timeout=30s")
+    plane.kubectl("wait", "-n", space, "--for=create", "cm/settings", "--timeout=60s")
     repository.commit(web=config_map(space, a="2"))
-    plane.kubectl("wait", "-n", space, "--for=jsonpath={.data.a}=2", "cm/settings", "--timeout=30s")
+    plane.kubectl("wait", "-n", space, "--for=jsonpath={.data.a}=2", "cm/settings", "--timeout=60s")
     agent.stop()
     lines = [json.loads(line) for line in agent.log.read_text().splitlines()]
     assert {"synced", "the sync marker moved"} <= {line["msg"] for line in lines}

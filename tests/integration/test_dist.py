@@ -21,8 +21,10 @@ from kubectl_flux import __version__
 
 ROOT = Path(__file__).parents[2]
 RELEASES = "https://releases.example.com/v0"
-TIMEOUT = 120
+TIMEOUT = 600
 PLUGIN_NEEDS = ("click", "protobuf", "PyYAML", "typer")
+
+pytestmark = pytest.mark.timeout(900)  # PyInstaller takes its time
 
 
 def run(*command, **environ):
@@ -61,7 +63,7 @@ def alone(archive, tmp_path_factory):
     """An environment with nothing but kubectl and the unpacked archive, and the function that runs programs in it."""
     folder = tmp_path_factory.mktemp("alone")
     (folder / "flux").mkdir()
-    subprocess.run(["tar", "-xzf", archive, "-C", folder / "flux"], check=True)
+    subprocess.run(["tar", "-xzf", archive, "-C", folder / "flux"], check=True, timeout=TIMEOUT)
     (folder / "bin").mkdir()
     if shutil.which("kubectl"):
         (folder / "bin" / "kubectl").symlink_to(Path(shutil.which("kubectl")).resolve())

@@ -22,7 +22,7 @@ def digest_of(number):
 
 
 def manifest_of(number):
-    return Manifest(digest_of(number), "image", digest_of(number), float(number))
+    return Manifest(digest_of(number), "image", digest_of(number), float(number % 1_000_000))
 
 
 STATE = RepositoryState("quay.io/acme/shop", {"1": TagState(digest_of(1), 5.0, 60.0), "2": TagState()}, 7.0)
@@ -101,7 +101,7 @@ def clock():
 def new_cache(warnings, clock):
     made = []
 
-    def make(port, hostname="127.0.0.1", resolver=None, timeout=1.0):
+    def make(port, hostname="127.0.0.1", resolver=None, timeout=30.0):
         settings = MemcachedSettings(hostname, port, timeout=timeout)
         made.append(SharedCache(settings, warnings.append, resolver, lambda: clock[0]))
         return made[-1]
@@ -326,11 +326,11 @@ def test_without_a_service_the_host_and_port_count(name_server, warnings):
 
 
 def test_a_name_server_that_is_silent_changes_nothing(name_server, warnings, monkeypatch):
-    monkeypatch.setattr(memcached_servers, "SRV_TIMEOUT", 0.2)
     name_server.records["_memcached._tcp.localhost."] = ["0 0 5 localhost."]
     place = Place("localhost", name_server, warnings)
     assert place.look() == (("127.0.0.1", 5),)
     name_server.silent = True
+    monkeypatch.setattr(memcached_servers, "SRV_TIMEOUT", 0.2)
     assert place.look(LOOK_EVERY) == (("127.0.0.1", 5),)
     assert Place("localhost", name_server, warnings).look() == (("127.0.0.1", 4711),), "at first, the port must do"
     assert not warnings
