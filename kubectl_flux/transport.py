@@ -109,6 +109,7 @@ class Link:
         if self._connection is None:
             self._connection = self._connect(timeout)
         connection = self._connection
+        connection.timeout = timeout  # where the other side has closed it, it connects again by itself
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
         method = "GET" if request.body is None else "POST"
@@ -159,7 +160,10 @@ def direct_link(url: str, tls: Tls = Tls()) -> Link:  # noqa: B008 - a frozen va
         try:
             connection.connect()
         except TimeoutError as error:
+            connected = connection.sock is not None
             connection.close()
+            if not connected:
+                raise UnreachableError(f"{where} cannot be reached: no answer within {patience:.0f} s") from error
             raise UnreachableError(f"{where} did not answer to TLS within {patience:.0f} s", hint=_SCHEME) from error
         return connection
 

@@ -32,6 +32,8 @@ DEFAULT_LIFETIME = 60.0
 """Seconds a token is good for where its server does not say."""
 MAX_LIFETIME = 86_400.0
 _MARGIN = 10.0
+_LATELY = 900.0
+"""Seconds after a token's end for which its server is taken to be the one that the host still wants."""
 MAX_TOKENS = 5000
 MAX_HOSTS = 1000
 _CLIENT_ID = "flux-agent"
@@ -104,7 +106,7 @@ class Authenticator:
             return f"Bearer {self._token(challenge, image, credential)}"
         except RegistryError as error:
             with self._lock:
-                if error.cause is not Cause.BUSY and self._challenges.get(image.host) == challenge:
+                if self._may_have_moved(challenge, error) and self._challenges.get(image.host) == challenge:
                     del self._challenges[image.host]
             if just_learned or error.cause in (Cause.BUSY, Cause.UNAUTHORIZED):
                 raise
@@ -122,6 +124,16 @@ class Authenticator:
                 del self._challenges[next(iter(self._challenges))]
             stale = self._tokens.pop(_key(challenge, repository, credential), None)
         return not sent or challenge != known or stale is not None
+
+    def _may_have_moved(self, challenge: Challenge, error: RegistryError) -> bool:
+        """Whether what a token server says may come of its not being wanted any more; with the lock held.
+
+        One that gave tokens lately means those whom it refuses: others need not be refused by the host for that.
+        """
+        if error.cause is not Cause.UNAUTHORIZED:
+            return error.cause is not Cause.BUSY
+        server, since = (challenge.realm, challenge.service), self._clock() - _LATELY
+        return not any(key[:2] == server and token.until > since for key, token in self._tokens.items())
 
     def _token(self, challenge: Challenge, image: Reference, credential: Credential | None) -> str:
         key, now = _key(challenge, image.repository, credential), self._clock()

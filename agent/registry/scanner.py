@@ -104,6 +104,7 @@ class Scanner:
         self._busy: dict[str, str] = {}
         self._asked: dict[str, tuple[Demand, set[str]]] = {}
         self._again: set[str] = set()
+        self._left: dict[str, frozenset[str]] = {}
         self._due: dict[str, tuple[RepositoryState | None, Demand, float]] = {}
         self._started: dict[str, float] = {}
         self._woken = False
@@ -148,7 +149,7 @@ class Scanner:
         """Wait until nothing of these repositories is asked for or under way any more."""
         end, wanted = time.monotonic() + patience, set(names)
         with self._condition:
-            while wanted & (self._asked.keys() | self._busy.keys() | self._again):
+            while wanted & (self._asked.keys() | self._busy.keys() | self._again | self._left.keys()):
                 left = end - time.monotonic()
                 if left <= 0 or over() or self._parts.stop.is_set():
                     return
@@ -166,6 +167,7 @@ class Scanner:
         now = self._parts.clock()
         with self._condition:
             asked = [*self._asked, *self._again]
+            self._left = {name: tags for name, tags in self._left.items() if name in demands}
         self._due = {name: known for name, known in self._due.items() if name in demands}
         self._started = {name: at for name, at in self._started.items() if name in demands}
         due = [(at, name) for name, demand in demands.items() if (at := self._due_at(name, demand)) <= now]
@@ -174,7 +176,9 @@ class Scanner:
             self._start(name, demands.get(name))
 
     def _due_at(self, name: str, demand: Demand) -> float:
-        """When a repository is due, worked out once for each of its states."""
+        """When a repository is due, worked out once for each of its states; at once where a scan left something."""
+        if name in self._left:
+            return 0.0
         state, known = self._parts.store.state(name), self._due.get(name)
         if known is None or known[0] is not state or known[1] != demand:
             known = (state, demand, refresh.next_due(state, demand.tags(state.tags) if state else ()))
@@ -193,11 +197,12 @@ class Scanner:
             if len(self._busy) >= WORKERS or self._parts.limits.of(host).state().paused_for:
                 return
             self._asked.pop(name, None)
+            left = self._left.pop(name, frozenset())
             again = name in self._again
             self._again.discard(name)
             self._busy[name] = host
         self._started[name] = time.monotonic()
-        wanted = frozenset(asked[1]) if asked else frozenset() if again else None
+        wanted = left.union(asked[1] if asked else ()) if asked or left or again else None
         task = self._pool.submit(self._scan, demand, wanted, again)
         task.add_done_callback(lambda done: self._finished(name, done))
 
@@ -211,13 +216,17 @@ class Scanner:
             _log.error("unexpected error in a scan", repository=name, exc_info=error)
 
     def _scan(self, demand: Demand, asked: frozenset[str] | None, again: bool) -> None:  # noqa: FBT001 # for submit
-        started, success = time.monotonic(), False
+        started, success, name = time.monotonic(), False, demand.image.canonical_name
+        scan = _Scan(self._parts, demand)
         try:
-            success = _Scan(self._parts, demand).run(asked, again=again)
+            success = scan.run(asked, again=again)
+            if left := scan.left & (asked or frozenset()):
+                with self._condition:
+                    self._left[name] = left
         except StoppedError:
             return
         except Exception as error:
-            self._failed(demand.image.canonical_name, error)
+            self._failed(name, error)
             raise
         finally:
             self._parts.observe(time.monotonic() - started, success)
@@ -229,9 +238,10 @@ class Scanner:
 
 
 class _Scan:
-    """One repository, scanned once."""
+    """One repository, scanned once; `left` are tags that it had no time for."""
 
     def __init__(self, parts: Parts, demand: Demand) -> None:
+        self.left: frozenset[str] = frozenset()
         self._parts = parts
         self._demand = demand
         self._name = demand.image.canonical_name
@@ -301,7 +311,9 @@ class _Scan:
         parts, keys, tags = self._parts, list(self._credentials(state)), dict(state.tags)
         fine, unreached, why, end = True, 0, "", time.monotonic() + LONGEST_SCAN
         for number, tag in enumerate(due, start=1):
-            if parts.stop.is_set() or unreached == GIVE_UP or (number > 1 and time.monotonic() > end):
+            if number > 1 and unreached < GIVE_UP and time.monotonic() > end:
+                self.left = frozenset(due[number - 1 :])
+            if parts.stop.is_set() or unreached == GIVE_UP or self.left:
                 break
             try:
                 tags[tag], unreached = self._look(tag, tags[tag], keys), 0

@@ -75,6 +75,35 @@ def test_a_long_scan_lets_others_go_first(registry, agent, monkeypatch):
     assert order == ["one", "two"] * 5
 
 
+def test_what_somebody_asked_for_is_looked_at_in_the_end_also_where_one_scan_is_too_short(registry, agent, monkeypatch):
+    agent.run(image := fill(registry))
+    agent.scan()
+    monkeypatch.setattr(scanner, "LONGEST_SCAN", 0.0)
+    wanted = agent.wanted()[name_of(image)]
+    agent.scanner.ask([(wanted, frozenset(each.tag for each in every(agent, image)))])
+    agent.scan()
+    assert registry.counts() == {"tags": 1, "digest": 5, "manifest": 5, "blob": 5}
+    assert all(each.created for each in every(agent, image))
+
+
+def test_where_the_token_server_refuses_one_repository_the_others_still_cost_one_token_call(tmp_path):
+    with SandboxRegistry(users={"ann": "p"}) as registry:
+        agent = Agent(tmp_path, registry.host)
+        agent.keyring.known = (Credential("Secret demo/ann", "ann", "p"),)
+        for name in ("one", "two"):
+            agent.run(fill(registry, f"acme/{name}"), name=name)
+            agent.scan()
+        registry.fault = lambda asked: Reply(401) if asked.kind == "token" and "hidden" in asked.path else None
+        agent.run(hidden := fill(registry, "acme/hidden"), name="hidden")
+        agent.scan()
+        assert "gives no access" in agent.store.repository(name_of(hidden)).error
+        registry.asked.clear()
+        agent.run(fill(registry, "acme/three"), name="three")
+        agent.scan()
+        assert registry.counts() == {"token": 1, "tags": 1}
+        agent.close()
+
+
 def test_of_two_credentials_of_one_secret_the_one_that_fits_is_used(tmp_path):
     with SandboxRegistry(users={"ann": "p"}, tokens=False) as registry:
         agent = Agent(tmp_path, registry.host)
