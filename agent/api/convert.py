@@ -103,7 +103,7 @@ def failure(value: Failure) -> pb.Failure:
     """One object or file that failed, with its blame."""
     return pb.Failure(
         object=value.object_id,
-        path=value.origin.path if value.origin else "",
+        path=value.origin.shown if value.origin else "",
         line=value.origin.line if value.origin else 0,
         reason=value.reason,
         commit=value.commit,

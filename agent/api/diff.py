@@ -258,7 +258,7 @@ def _object_diff(found: Difference) -> pb.ObjectDiff:
         action=_ACTIONS[found.action],
         live=found.live,
         planned=found.planned,
-        path=change.desired.origin.path if change.desired else "",
+        path=change.desired.origin.shown if change.desired else "",
         reason=change.held,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
@@ -10,7 +11,9 @@ from agent.model.errors import FluxError
 from agent.model.resources import Failure
 
 MAX_BLAMED = 50
-"""Failures at a time that are looked up in git's history; a broken revision should not cost more than that."""
+"""Failures at a time that are looked up in git's history; a broken revision should not cost more than that …"""
+PATIENCE = 20.0
+"""… and seconds after which no other one is looked up: a large file of a long history takes git long."""
 
 
 class Commit(Protocol):
@@ -34,8 +37,9 @@ class Repository(Protocol):
 
 def blamed(repository: Repository, revision: str, failures: Iterable[Failure]) -> tuple[Failure, ...]:
     """The same failures, the first ones with commit and author where their lines have any; never fails itself."""
+    deadline = time.monotonic() + PATIENCE
     return tuple(
-        _blamed(repository, revision, failure) if index < MAX_BLAMED else failure
+        _blamed(repository, revision, failure) if index < MAX_BLAMED and time.monotonic() < deadline else failure
         for index, failure in enumerate(failures)
     )
 

@@ -132,7 +132,7 @@ def run(
     output = _Output()
     limits.check(args[0], output)
     with ExitStack() as stack:
-        child = _start(args, cwd, environment, stack.enter_context(_file_of(stdin)))
+        child = _start(args, cwd, environment, stack.enter_context(_input(args[0], stdin)))
         stack.callback(_close, child)
         try:
             status = _watch(child, args[0], limits, output)
@@ -142,6 +142,17 @@ def run(
     if status != 0:
         raise _failure(args[0], status, output.words, environment.values())
     return bytes(output.stdout)
+
+
+def _input(verb: str, stdin: bytes) -> IO[bytes]:
+    try:
+        return _file_of(stdin)
+    except OSError as error:
+        raise CommandError(
+            f"git {verb} was not started, its input could not be written: {error}",
+            status=None,
+            hint="make room for temporary files",
+        ) from error
 
 
 def _file_of(stdin: bytes) -> IO[bytes]:

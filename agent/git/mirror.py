@@ -68,7 +68,9 @@ class Mirror(RevisionReader):
         try:
             self._prepare()
             self._bring(self._wanted(self._advertised()))
-            sha = self.repository.refs()[self._branch]
+            sha = self.repository.refs().get(self._branch, "")
+            if not sha:  # git may leave a ref out and call the fetch a success
+                raise GitError(f"the git server did not give the branch {self._settings.branch}", temporary=True)
             if sha != self._tidied:  # also where the agent itself has pushed
                 self._tidy()
                 self._tidied = sha
@@ -136,8 +138,9 @@ class Mirror(RevisionReader):
 
     def _transfer(self, names: Mapping[str, str]) -> None:
         options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules")
+        shallow = "--update-shallow"  # else a server whose own copy is shallow gives nothing, without a word
         try:
-            self.repository.remote("fetch", *options, "origin", *(f"+{name}:{name}" for name in names))
+            self.repository.remote("fetch", *options, shallow, "origin", *(f"+{name}:{name}" for name in names))
         except GitError:
             # An unfinished pack of every attempt would fill the disk.
             self.repository.remove_leftovers()

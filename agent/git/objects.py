@@ -15,7 +15,7 @@ import posixpath
 import re
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 
 import git
@@ -42,13 +42,14 @@ _SYMLINK = b"120000"
 class TreeFile:
     """A file of a revision: path from the root, id of its content, size in bytes.
 
-    A symbolic link to a file of the same revision has that file's content; any other link has its target as content.
-    A byte of the path that is no UTF-8 is written as an escape.
+    A symbolic link to a file of the same revision has that file's content; any other link has its target as content
+    and is `lost`. A byte of the path that is no UTF-8 is written as an escape.
     """
 
     path: str
     sha: str
     size: int
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,13 @@ class RevisionReader:
         Submodules are left out, as Flux v1 left them.
 
         Raises:
-            NotReadyError: A path is not in the revision, or leads out of the repository.
+            NotReadyError: A path is not in the revision, is a link to no file, or leads out of the repository.
             GitError: The commit cannot be read.
         """
         wanted = tuple(_normal(path) for path in paths)
         under = () if "" in wanted else wanted
         listing = self._read("ls-tree", "-r", "-l", "-z", "--full-tree", _full(revision), "--", *under)
-        entries = [_entry(line) for line in listing.split(b"\0") if line]
+        entries = [self._entry(line) for line in listing.split(b"\0") if line]
         files = self._resolved(revision, [entry for entry in entries if entry is not None])
         for path in under:
             _require(path, revision, files)
@@ -155,14 +156,20 @@ class RevisionReader:
     def _resolved(self, revision: str, entries: list[tuple[bytes, bytes, TreeFile]]) -> tuple[TreeFile, ...]:
         """The files, with links inside the repository followed."""
         links = [path for mode, path, _ in entries if mode == _SYMLINK and b"\n" not in path]
-        if not links:
-            return tuple(file for _, _, file in entries)
         asked = b"".join(b"%s:%s\n" % (revision.encode(), path) for path in links)
-        answers = self._read("cat-file", "--batch-check", "--follow-symlinks", stdin=asked)
+        answers = self._read("cat-file", "--batch-check", "--follow-symlinks", stdin=asked) if asked else b""
         targets = dict(zip(links, _followed(answers), strict=True))
-        return tuple(
-            TreeFile(file.path, *target) if (target := targets.get(path)) else file for _, path, file in entries
-        )
+        return tuple(_led(file, targets.get(path)) if mode == _SYMLINK else file for mode, path, file in entries)
+
+    def _entry(self, line: bytes) -> tuple[bytes, bytes, TreeFile] | None:
+        """Mode, raw path and file of `MODE TYPE SHA SIZE<tab>PATH`; None for a submodule."""
+        facts, _, path = line.partition(b"\t")
+        mode, kind, sha, size = facts.split()
+        if kind != b"blob":
+            return None
+        if not size.isdigit():  # git writes BAD for the size of what it cannot find
+            raise self._missing(sha.decode())
+        return mode, path, TreeFile(path.decode(errors="backslashreplace"), sha.decode(), int(size))
 
     def _objects(self, shas: list[str]) -> dict[str, bytes]:
         """The raw objects of these ids."""
@@ -172,9 +179,12 @@ class RevisionReader:
         objects = dict(_split(answer))
         missing = [sha for sha in shas if sha not in objects]
         if missing:
-            self._doubted.set()
-            raise GitError(f"the object {missing[0]} is missing in the mirror", hint="the next fetch mends it")
+            raise self._missing(missing[0])
         return objects
+
+    def _missing(self, sha: str) -> GitError:
+        self._doubted.set()
+        return GitError(f"the object {sha} is missing in the mirror", hint="the next fetch mends it")
 
     def _read(self, *args: str, stdin: bytes = b"") -> bytes:
         """A local read; when git refuses it, the next fetch looks whether the mirror is whole."""
@@ -226,20 +236,22 @@ def _full(commit: str) -> str:
 
 
 def _require(path: str, revision: str, files: Iterable[TreeFile]) -> None:
-    if not any(file.path == path or file.path.startswith(f"{path}/") for file in files):
+    found = [file for file in files if file.path == path or file.path.startswith(f"{path}/")]
+    if any(file.lost and file.path == path for file in found):
+        raise NotReadyError(
+            f"the path {path} is a symbolic link that leads to no file at commit {revision[:7]}",
+            hint="name the folder itself in --git-path",
+        )
+    if not found:
         raise NotReadyError(
             f"the path {path} is not in the repository at commit {revision[:7]}",
             hint="create it, or correct --git-path",
         )
 
 
-def _entry(line: bytes) -> tuple[bytes, bytes, TreeFile] | None:
-    """Mode, raw path and file of `MODE TYPE SHA SIZE<tab>PATH`; None for a submodule."""
-    facts, _, path = line.partition(b"\t")
-    mode, kind, sha, size = facts.split()
-    if kind != b"blob":
-        return None
-    return mode, path, TreeFile(path.decode(errors="backslashreplace"), sha.decode(), int(size))
+def _led(link: TreeFile, target: tuple[str, int] | None) -> TreeFile:
+    """The link with what it leads to."""
+    return TreeFile(link.path, *target) if target else replace(link, lost=True)
 
 
 def _followed(answers: bytes) -> Iterator[tuple[str, int] | None]:

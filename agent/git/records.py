@@ -20,6 +20,8 @@ RECALLED = 1_000
 
 _BATCH = 100
 """Commits that are read at a time: one that updates 1,000 workloads is 100 kB."""
+_LATEST = 253_402_300_799.0
+"""The last second of the year 9999; git takes later ones, calendars do not."""
 _JOB_ID = re.compile(r"[0-9a-f-]{36}")
 
 
@@ -100,4 +102,4 @@ class Records:
             trailers = trailers_of(message)
             if any(name == JOB for name, _ in trailers):
                 commit, _, time = facts.partition(" ")
-                yield Record(commit, trailers, float(time))
+                yield Record(commit, trailers, min(float(time or 0), _LATEST))  # a careless tool's has no time at all

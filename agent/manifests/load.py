@@ -7,7 +7,7 @@ revision that changed one file parses one file. Each file fails alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -21,7 +21,11 @@ MAX_FILE = 16 * 1024 * 1024
 """Bytes of one file; the API server takes no object over 3 MiB, so a larger file is no set of manifests."""
 MAX_REASON = 500
 
+_BATCH = 64 * 1024 * 1024
+"""Bytes of files that are in memory unparsed at a time."""
+
 _SUFFIXES = (".yaml", ".yml")
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NOT_FOR_CLUSTERS = frozenset({"kustomize.config.k8s.io"})
 """Groups whose documents are read by tools, never by an API server."""
 
@@ -40,6 +44,10 @@ class TreeFile(Protocol):
     @property
     def size(self) -> int:
         """In bytes."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is a symbolic link that leads to no file of the revision."""
 
 
 ReadBlobs = Callable[[Collection[str]], Mapping[str, bytes]]
@@ -65,18 +73,18 @@ class ManifestLoader:
     def load(self, files: Iterable[TreeFile], read: ReadBlobs) -> Loaded:
         """Everything these files hold, in the order of paths and documents.
 
-        `read` returns the content of blobs by their ids; it is asked once, for the ones not parsed before.
+        `read` returns the content of blobs by their ids; it is asked for the ones not parsed before, some at a time.
         """
         wanted = _manifest_files(files)
-        readable = {file.sha for file in wanted if file.size <= MAX_FILE}
+        readable = {file.sha: file.size for file in wanted if file.size <= MAX_FILE and not file.lost}
         self._cache = {sha: parsed for sha, parsed in self._cache.items() if sha in readable}
-        missing = readable - self._cache.keys()
-        for sha, data in read(missing).items() if missing else ():
-            self._cache[sha] = parse(data)
+        for batch in _batches({sha: size for sha, size in readable.items() if sha not in self._cache}):
+            for sha, data in read(batch).items():
+                self._cache[sha] = parse(data)
         manifests: list[Manifest] = []
         problems: list[LoadProblem] = []
         for file in wanted:
-            parsed = self._cache.get(file.sha, _UNREADABLE)
+            parsed = _LOST if file.lost else self._cache.get(file.sha, _UNREADABLE)
             manifests += (_at(file.path, manifest) for manifest in parsed.manifests)
             problems += (_problem_at(file.path, problem) for problem in parsed.problems)
         return Loaded(tuple(manifests), tuple(problems))
@@ -87,6 +95,25 @@ _UNREADABLE = _Parsed(
         LoadProblem(ProblemKind.UNREADABLE, Origin(""), f"is larger than {MAX_FILE >> 20} MiB or could not be read"),
     )
 )
+_LOST = _Parsed(
+    problems=(
+        LoadProblem(ProblemKind.UNREADABLE, Origin(""), "is a symbolic link that leads to no file of the repository"),
+    )
+)
+
+
+def _batches(sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """These blobs in groups that are small enough to be read together."""
+    batch: list[str] = []
+    total = 0
+    for sha, size in sizes.items():
+        if batch and total + size > _BATCH:
+            yield batch
+            batch, total = [], 0
+        batch.append(sha)
+        total += size
+    if batch:
+        yield batch
 
 
 def _manifest_files(files: Iterable[TreeFile]) -> list[TreeFile]:
@@ -119,6 +146,10 @@ def _problem_at(path: str, problem: LoadProblem) -> LoadProblem:
 
 def parse(data: bytes) -> _Parsed:
     """One file's content. A file that does not parse yields nothing but its problem."""
+    if data.startswith(_LFS_POINTER):  # text without a kind, by its looks
+        return _unusable(
+            ReadError("is kept in Git LFS, which the agent does not read; keep manifests in git itself", 1)
+        )
     manifests: list[Manifest] = []
     problems: list[LoadProblem] = []
     try:
@@ -173,6 +204,9 @@ def _incomplete(value: dict[str, Any]) -> str:
         return f"is a {value['kind']} without metadata.name"
     if not isinstance(metadata.get("namespace") or "", str):
         return f"is a {value['kind']} whose metadata.namespace is not a word"
+    for word in (value["kind"], value["apiVersion"], metadata["name"], metadata.get("namespace") or ""):
+        if not word.isprintable():
+            return f"has a name that holds what cannot be printed: {word!a}"[:MAX_REASON]
     for field in ("annotations", "labels"):
         entries = metadata.get(field)
         if not isinstance(entries or {}, dict):

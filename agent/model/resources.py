@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from agent.model.ids import ObjectKey
 
@@ -18,7 +19,12 @@ class Origin:
     last: int = 0
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line}" if self.line else self.path
+        return f"{self.shown}:{self.line}" if self.line else self.shown
+
+    @property
+    def shown(self) -> str:
+        """The path for people: a file may be named with line breaks and what steers a terminal."""
+        return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in self.path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +104,13 @@ class Resource:
     def path(self, namespace: str = "", name: str = "") -> str:
         """The URL path of the collection or of one object, relative to the API server's root."""
         root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
-        scope = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
-        return f"{root}{scope}/{self.plural}" + (f"/{name}" if name else "")
+        scope = f"/namespaces/{_segment(namespace)}" if namespace and self.namespaced else ""
+        return f"{root}{scope}/{self.plural}" + (f"/{_segment(name)}" if name else "")
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path, whatever git wrote: `a/status` is no subresource and `a?b` no query."""
+    return quote(name, safe=":", errors="surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)

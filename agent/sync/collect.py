@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -72,13 +72,15 @@ class Departed:
     staying: int
 
 
-def departed(everything: Iterable[Live], left: Left, marker: Marker, scope: Scope) -> Departed:
+def departed(everything: Collection[Live], left: Left, marker: Marker, scope: Scope) -> Departed:
     """Tell apart what this source has in the cluster; pure. What is not ours, or was made by a controller, is not."""
     ours = [live for live in everything if marker.is_ours(live.key, live.mark) and not live.controlled]
+    # One object may be served in two groups: what git names in either stays.
+    named = {live.uid for live in everything if _is_named(live, left)}
     candidates = [
         Candidate(live, marker.is_orphan(live.source))
         for live in ours
-        if not _is_named(live, left) and not live.kept and scope.allows(live.resource, live.key)
+        if live.uid not in named and not live.kept and scope.allows(live.resource, live.key)
     ]
     return Departed(tuple(candidates), tuple(ours), sum(_is_named(live, left) for live in ours))
 

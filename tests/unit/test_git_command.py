@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import select
 import threading
 
@@ -192,3 +193,16 @@ def test_ssh_offers_the_key_only_when_it_is_there(tmp_path):
     )
     key.touch()
     assert environment.ssh_command(str(key), 20).startswith(f"ssh -i '{key}' -o IdentitiesOnly=yes -o BatchMode=yes")
+
+
+def test_no_room_for_gits_input_is_told(tmp_path, stop):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(
+            CommandError, match="git cat-file was not started, its input could not be written"
+        ) as caught:
+            run(["cat-file", "--batch"], cwd=tmp_path, timeout=20, stop=stop, stdin=bytes(2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "temporary files" in caught.value.hint

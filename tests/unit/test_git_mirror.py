@@ -358,3 +358,40 @@ def test_a_check_that_takes_too_long_takes_the_mirror_for_whole(remote, new_mirr
     mirror.fetch()
     monkeypatch.setattr(repository, "UPKEEP_TIMEOUT", 1e-9)
     assert mirror.repository.is_intact()
+
+
+def test_a_server_whose_copy_is_shallow_is_followed(remote, new_mirror, tmp_path):
+    remote.commit({"a.yaml": "a: 1\n"})
+    whole = new_mirror(url=remote.url)
+    whole.fetch()
+    remote.commit({"a.yaml": "a: 2\n"})
+    sha = remote.commit({"a.yaml": "a: 3\n"})
+    git(tmp_path, "clone", "-q", "--bare", "--depth=1", remote.url, str(tmp_path / "shallow.git"))
+    mirror = new_mirror(url=f"file://{tmp_path}/shallow.git")
+    assert mirror.fetch().sha == sha
+    assert mirror.blame(sha, "a.yaml", 1).sha == sha
+
+
+def test_a_branch_that_the_server_keeps_back_is_told(remote, new_mirror, monkeypatch):
+    remote.commit({"a.yaml": "a: 1\n"})
+    mirror = new_mirror()
+    monkeypatch.setattr(mirror, "_bring", lambda wanted: None)
+    with pytest.raises(GitError, match="did not give the branch master") as caught:
+        mirror.fetch()
+    assert caught.value.temporary
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["gone", "empty"])
+def test_a_listing_without_one_of_its_files_is_mended_by_the_next_fetch(remote, new_mirror, content):
+    sha = remote.commit({"a.yaml": "a: 1\n", "b.yaml": "b: 1\n"})
+    mirror = new_mirror()
+    mirror.fetch()
+    expected = mirror.files(sha)
+    path = mirror.repository.directory / "objects" / expected[0].sha[:2] / expected[0].sha[2:]
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(GitError, match="missing in the mirror"):
+        mirror.files(sha)
+    mirror.fetch()
+    assert mirror.files(sha) == expected

@@ -113,6 +113,18 @@ def test_links_to_files_are_followed_and_others_tell_where_they_lead(remote, mir
     followed = {"base/a.yaml", "apps/in.yaml", "apps/twice.yaml"}
     assert read == {name: "a: 1\n" if name in followed else links[name] for name in files}
     assert all(files[name].size == len(read[name]) for name in files)
+    assert {name for name in files if files[name].lost} == files.keys() - followed
+
+
+def test_a_path_that_is_a_link_to_no_file_is_told(remote, mirror):
+    (remote.work / "current").symlink_to("envs/prod")
+    (remote.work / "one.yaml").symlink_to("envs/prod/a.yaml")
+    sha = remote.commit({"envs/prod/a.yaml": "a: 1\n"})
+    mirror.fetch()
+    assert _paths(mirror.files(sha, ["one.yaml"])) == ["one.yaml"]
+    with pytest.raises(NotReadyError, match="current is a symbolic link") as caught:
+        mirror.files(sha, ["envs", "current"])
+    assert "--git-path" in caught.value.hint
 
 
 def test_submodules_are_left_out(remote, mirror):

@@ -88,3 +88,16 @@ def test_only_so_many_are_looked_back_at(remote, mirror, records, monkeypatch):
     monkeypatch.setattr(records_module, "MOST", 2)
     made = [ours(remote, f"j{number}") for number in range(4)]
     assert told(records.since("", mirror.fetch().sha)) == (False, made[2:])
+
+
+@pytest.mark.parametrize(("when", "time"), [("", 0.0), ("-100 +0000", 0.0), ("9" * 17 + " +0000", 253_402_300_799.0)])
+def test_a_commit_of_no_time_or_one_beyond_calendars_is_told(remote, mirror, records, when, time):
+    remote.commit({"a.yaml": "a: 1\n"})
+    tree, job = git(remote.bare, "rev-parse", "master^{tree}"), "12345678-1234-1234-1234-123456789012"
+    text = f"tree {tree}\nauthor A <a> {when}\ncommitter A <a> {when}\n\nx\n\nFlux-Job: {job}\n"
+    path = remote.work.parent / "commit"
+    path.write_text(text)
+    sha = git(remote.bare, "hash-object", "-t", "commit", "-w", "--literally", str(path))
+    git(remote.bare, "update-ref", "refs/heads/master", sha)
+    assert mirror.fetch().sha == sha
+    assert records.of_job(sha, job).time == time

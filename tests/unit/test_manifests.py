@@ -16,6 +16,7 @@ class File:
     path: str
     sha: str
     size: int = 1
+    lost: bool = False
 
 
 class Blobs:
@@ -83,6 +84,10 @@ def test_a_document_without_kind_is_no_manifest_and_holds_nothing():
             "is a X whose metadata.labels is not a mapping",
         ),
         (b"kind: X\napiVersion: v1\nmetadata: {name: a, namespace: {}}\n", ""),
+        (
+            b'kind: X\napiVersion: v1\nmetadata: {name: "a\\n\\e[31m"}\n',
+            "has a name that holds what cannot be printed: 'a\\n\\x1b[31m'",
+        ),
     ],
 )
 def test_an_incomplete_document_is_a_problem_of_its_own(text, reason):
@@ -128,6 +133,36 @@ def test_a_blob_is_parsed_once_however_often_it_appears():
     loaded = loader.load(blobs.files(), blobs.read)
     assert len(blobs.asked) == 2
     assert [item.name for item in loaded.manifests] == ["good", "good", "new"]
+
+
+def test_a_link_that_leads_nowhere_is_a_problem_and_no_text():
+    blobs = Blobs(**{"good.yaml": GOOD, "link.yaml": b"nowhere", "link": b"a folder"})
+    files = [File(file.path, file.sha, file.size, lost=file.path != "good.yaml") for file in blobs.files()]
+    loaded = ManifestLoader().load(files, blobs.read)
+    assert [item.name for item in loaded.manifests] == ["good"]
+    assert [str(problem) for problem in loaded.holding] == [
+        "link.yaml: is a symbolic link that leads to no file of the repository"
+    ]
+
+
+def test_a_file_kept_in_lfs_is_a_problem_and_no_text_without_kind():
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 300\n"
+    [problem] = load({"a.yaml": pointer}).holding
+    assert problem.origin == Origin("a.yaml", 1)
+    assert "Git LFS" in problem.reason
+
+
+def test_only_so_much_is_read_at_once(monkeypatch):
+    monkeypatch.setattr("agent.manifests.load._BATCH", 3 * len(GOOD))
+    blobs = Blobs(**{f"{number}.yaml": GOOD.replace(b"good", b"map%d" % number) for number in range(7)})
+    asked = []
+    loaded = ManifestLoader().load(blobs.files(), lambda shas: asked.append(len(shas)) or blobs.read(shas))
+    assert [item.name for item in loaded.manifests] == [f"map{number}" for number in range(7)]
+    assert asked == [3, 3, 1]
+
+
+def test_a_place_is_shown_on_one_line():
+    assert str(Origin("a\nb\x1b[31m/ü \\xff.yaml", 3)) == "a\\nb\\x1b[31m/ü \\xff.yaml:3"
 
 
 def test_a_huge_file_is_refused_unread():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from agent.model.errors import ClusterError, FluxError, UsageError
 from agent.model.ids import ObjectKey, WorkloadId, group_of
 from agent.model.policies import ignores_collection, ignores_sync, is_on, policies_of
+from agent.model.resources import Resource
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,12 @@ def test_what_is_to_be_synced_only_is_synced_and_kept(value, left_alone, kept):
 def test_an_error_is_a_sentence_with_its_hint():
     assert str(FluxError("it broke", hint="mend it")) == "it broke (mend it)"
     assert ClusterError("no", status=429).temporary and not ClusterError("no", status=403).temporary
+
+
+@pytest.mark.parametrize(
+    ("name", "segment"),
+    [("system:node", "system:node"), ("a/status", "a%2Fstatus"), ("a?b=c#d", "a%3Fb%3Dc%23d"), ("a%2fb", "a%252fb")],
+)
+def test_a_name_is_one_segment_of_its_path(name, segment):
+    resource = Resource("apps", "v1", "Deployment", "deployments", namespaced=True, verbs=frozenset())
+    assert resource.path(name, name) == f"/apis/apps/v1/namespaces/{segment}/deployments/{segment}"

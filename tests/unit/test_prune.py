@@ -1,13 +1,20 @@
 """The brake of garbage collection."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.cluster.discovery import catalog
 from agent.model.errors import UsageError
 from agent.model.ids import ObjectKey
 from agent.model.resources import Resource
+from agent.sync import marks
+from agent.sync.collect import Left, departed
+from agent.sync.desired import Scope
 from agent.sync.live import Live
+from agent.sync.observe import Observation
 from agent.sync.prune import NO_LIMIT, Candidate, Circumstances, Limit, approval_hash, decide, limit
 
 KINDS = frozenset({"Namespace"})
@@ -126,3 +133,17 @@ def test_what_was_approved_and_cut_off_goes_on_without_asking_again():
     assert len(approved.approved) == 20
     rest = candidates(12)
     assert len(decide(rest, circumstances(owned=20, approved_uids=approved.approved)).delete) == 12
+
+
+def test_an_object_served_in_two_groups_stays_while_git_names_it_in_one():
+    marker = marks.marker("flux", "default")
+    keys = [ObjectKey(group, "Ingress", "demo", "web") for group in ("extensions", "networking.k8s.io")]
+    # It was applied as the first, git names the second, and sending that was refused: the mark is still the first's.
+    found = [
+        Live(key, Resource(key.group, "v1", "Ingress", "ingresses", True, frozenset()), "u", "1", marker.mark(keys[0]))
+        for key in keys
+    ]
+    left = Left(catalog([]), frozenset(), frozenset(keys[1:]), frozenset(), Observation(), 0, "")
+    assert departed(found, left, marker, Scope()).candidates == ()
+    gone = departed(found, replace(left, named=frozenset()), marker, Scope())
+    assert [candidate.live.key for candidate in gone.candidates] == keys[:1]
